@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Power-off and reset registers from the ACPI tables [ACPI 6.4, 5.2]. Runs at
+ * POST, in flat protected mode with A20 on.
+ *
+ * \_S5 is AML: the package is found by its name, as small kernels do, and not
+ * by running the code.
+ */
+#include "rom.h"
+
+struct rsdp {
+	char signature[8];
+	u8 checksum;
+	char oem[6];
+	u8 revision;
+	u32 rsdt;
+};
+
+struct table {
+	char signature[4];
+	u32 length;
+};
+
+#define TABLE_HEADER 36
+#define TABLE_LIMIT 0x40000 /* longer ones are not believed */
+
+#define RSDP_FIRST 0xe0000
+#define RSDP_LAST 0xffff0
+
+/* Fields of the FADT, from its start. */
+#define FADT_DSDT 40
+#define FADT_SMI_COMMAND 48
+#define FADT_ACPI_ENABLE 52
+#define FADT_PM1A_CONTROL 64
+#define FADT_PM1B_CONTROL 68
+#define FADT_PM_TIMER 76
+#define FADT_FLAGS 112
+#define FADT_RESET_REGISTER 116 /* generic address: space, width, offset, size, u64 */
+#define FADT_RESET_VALUE 128
+#define FADT_FLAG_RESET (1u << 10)
+#define GAS_IO 1
+
+#define AML_ZERO 0x00
+#define AML_ONE 0x01
+#define AML_BYTE 0x0a
+#define AML_PACKAGE 0x12
+
+static const u8 *rsdp_in(u32 from, u32 to)
+{
+	for (; from < to; from += 16) {
+		const u32 *p = at(from);
+
+		if (p[0] == 0x20445352 && p[1] == 0x20525450) /* "RSD PTR " */ {
+			const u8 *byte = at(from);
+			u8 sum = 0;
+			u32 i;
+
+			for (i = 0; i < 20; i++)
+				sum += byte[i];
+			if (!sum)
+				return byte;
+		}
+	}
+	return NULL;
+}
+
+static const u8 *rsdp_find(void)
+{
+	u32 ebda = *(u16 *)at(0x40e) * 16u;
+	const u8 *found = NULL;
+
+	if (ebda >= 0x400 && ebda < 0xa0000)
+		found = rsdp_in(ebda, ebda + 1024);
+	if (!found)
+		found = rsdp_in(RSDP_FIRST, RSDP_LAST);
+	return found;
+}
+
+static const struct table *table_at(u32 address, u32 signature)
+{
+	const struct table *table = at(address);
+
+	if (!address || *(const u32 *)table->signature != signature)
+		return NULL;
+	if (table->length < TABLE_HEADER || table->length > TABLE_LIMIT)
+		return NULL;
+	return table;
+}
+
+/* One integer of a package; -1 where it is none of the short forms. */
+static int aml_integer(const u8 **aml)
+{
+	switch (*(*aml)++) {
+	case AML_ZERO:
+		return 0;
+	case AML_ONE:
+		return 1;
+	case AML_BYTE:
+		return *(*aml)++;
+	default:
+		return -1;
+	}
+}
+
+static bool s5_find(struct acpi *acpi, const struct table *dsdt)
+{
+	const u8 *aml = (const u8 *)dsdt + TABLE_HEADER;
+	u32 left = dsdt->length - TABLE_HEADER;
+	int a, b;
+
+	for (;;) {
+		bool found;
+
+		__asm__("repne scasb\n\tsete %2"
+			: "+D"(aml), "+c"(left), "=qm"(found)
+			: "a"('_')
+			: "cc", "memory");
+		if (!found || left < 12)
+			return false;
+		if (aml[0] == 'S' && aml[1] == '5' && aml[2] == '_' && aml[3] == AML_PACKAGE)
+			break;
+	}
+	aml += 4;
+	aml += 1 + (*aml >> 6); /* PkgLength: the top two bits count the bytes that follow */
+	aml++;			/* NumElements */
+	a = aml_integer(&aml);
+	b = aml_integer(&aml);
+	if (a < 0 || a > 7)
+		return false;
+	acpi->s5_typ_a = (u8)a;
+	acpi->s5_typ_b = (u8)(b < 0 || b > 7 ? a : b);
+	return true;
+}
+
+static u16 port(const u8 *fadt, u32 field)
+{
+	u32 value = *(const u32 *)(fadt + field);
+
+	return value < 0x10000 ? (u16)value : 0;
+}
+
+static void fadt_read(struct acpi *acpi, const struct table *table)
+{
+	const u8 *fadt = (const u8 *)table;
+	const struct table *dsdt;
+
+	if (table->length < FADT_FLAGS + 4)
+		return;
+	acpi->pm_timer = port(fadt, FADT_PM_TIMER);
+	acpi->smi_command = port(fadt, FADT_SMI_COMMAND);
+	acpi->enable = fadt[FADT_ACPI_ENABLE];
+	if (table->length > FADT_RESET_VALUE &&
+	    (*(const u32 *)(fadt + FADT_FLAGS) & FADT_FLAG_RESET) &&
+	    fadt[FADT_RESET_REGISTER] == GAS_IO) {
+		acpi->reset_port = port(fadt, FADT_RESET_REGISTER + 4);
+		acpi->reset_value = fadt[FADT_RESET_VALUE];
+	}
+	dsdt = table_at(*(const u32 *)(fadt + FADT_DSDT), 0x54445344); /* "DSDT" */
+	if (dsdt && s5_find(acpi, dsdt)) {
+		acpi->pm1a_control = port(fadt, FADT_PM1A_CONTROL);
+		acpi->pm1b_control = port(fadt, FADT_PM1B_CONTROL);
+	}
+}
+
+void acpi_find(struct acpi *acpi)
+{
+	const u8 *rsdp = rsdp_find();
+	const struct table *rsdt, *fadt;
+	u32 i;
+
+	zero(acpi, sizeof(*acpi));
+	if (!rsdp)
+		return;
+	rsdt = table_at(((const struct rsdp *)rsdp)->rsdt, 0x54445352); /* "RSDT" */
+	if (!rsdt)
+		return;
+	for (i = TABLE_HEADER; i + 4 <= rsdt->length; i += 4) {
+		fadt = table_at(*(const u32 *)((const u8 *)rsdt + i), 0x50434146); /* "FACP" */
+		if (fadt) {
+			fadt_read(acpi, fadt);
+			return;
+		}
+	}
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Init and GetRelocationInfo: how a guest enters VMI mode and binds its calls. */
+#include "rom.h"
+
+#define CPUID_NEEDED (CPUID_1_EDX_TSC | CPUID_1_EDX_MSR | CPUID_1_EDX_CX8)
+
+static u32 cpl(void)
+{
+	u16 cs;
+
+	__asm__("movw %%cs, %0" : "=r"(cs));
+	return cs & 3;
+}
+
+/* 0, or -1 with nothing changed. May be called again, and on every CPU. */
+u32 rom_init(void);
+u32 rom_init(void)
+{
+	struct state *state;
+	struct cpuid one;
+
+	if (cpl() != 0 || !cpuid_present())
+		return (u32)-1;
+	one = cpuid(1);
+	if ((one.edx & CPUID_NEEDED) != CPUID_NEEDED)
+		return (u32)-1;
+	state = state_find();
+	if (!state)
+		return (u32)-1;
+	__asm__ volatile("lock btsl %1, %0" : "+m"(state->cpus) : "r"(one.ebx >> 24) : "cc", "memory");
+	return 0;
+}
+
+/*
+ * 3.0 gives the binding of the record. 13.3 guests have no native code to fall
+ * back on: every number is a CALL, an unknown one to code that returns 0.
+ */
+u64 rom_get_relocation_info(u32 call);
+u64 rom_get_relocation_info(u32 call)
+{
+	const struct rom_image *image = rom_addr(rom_image);
+	const struct vmi_call_record *record = at((u32)image + image->calls);
+	bool revision_3 = image->header.api_version_major == 3;
+	u32 n;
+
+	for (n = image->call_count; n; n--, record++) {
+		u32 number = revision_3 ? record->number_3 : record->number_13;
+
+		if (number == call && number != VMI_NO) {
+			u64 eip = (u32)image + record->stub;
+
+			if (record->binding == VMI_RELOC_NONE || record->binding == VMI_RELOC_NOP)
+				eip = 0;
+			return eip | (u64)record->binding << 32;
+		}
+	}
+	if (revision_3)
+		return (u64)VMI_RELOC_NONE << 32;
+	return (u32)rom_addr(rom_return_zero) | (u64)VMI_RELOC_CALL << 32;
+}

@@ -1,0 +1,276 @@
+; SPDX-License-Identifier: GPL-2.0-only
+;
+; Page tables and memory on the native host. The processor reads the guest's
+; tables as they are: hints are no work, writes are plain or atomic stores.
+
+%include "stub.inc"
+
+; ---------------------------------------------------------------------------
+; Hints
+
+; In:	as the table says
+; Out:	nothing
+; Clobbers: nothing
+	inline	AllocatePage
+	endinline
+	alias	ReleasePage, AllocatePage
+	alias	RegisterPageUsage, AllocatePage
+	alias	RegisterPageMapping, AllocatePage
+	alias	ClonePageTable, AllocatePage
+	alias	ClonePageDirectory, AllocatePage
+	alias	SetLinearMapping, AllocatePage
+	alias	UpdatePxE, AllocatePage
+	alias	UpdatePxELong, AllocatePage
+	alias	FlushDeferredCalls, AllocatePage
+	alias	SetDeferredMode, AllocatePage
+	alias	SetLazyMode, AllocatePage
+	alias	SetCallbacks, AllocatePage
+
+; In:	EAX
+; Out:	EAX, the same
+; Clobbers: nothing
+	inline	MachineToPhysical
+	endinline
+	alias	PhysicalToMachine, MachineToPhysical
+	alias	GetPteVal, MachineToPhysical
+	alias	GetPdeVal, MachineToPhysical
+
+; ---------------------------------------------------------------------------
+; 32-bit entries
+
+; In:	EAX = entry, EDX -> entry, ECX = flags or level
+; Out:	nothing
+; Clobbers: nothing
+	inline	SetPxE
+	mov	[edx], eax
+	endinline
+	alias	SetPte, SetPxE
+
+; In:	EAX -> entry, EDX = entry, ECX = level
+; Out:	nothing
+; Clobbers: nothing
+	inline	SetPxE_v13
+	mov	[eax], edx
+	endinline
+
+; In:	EAX -> entry
+; Out:	EAX
+; Clobbers: nothing
+	inline	GetPxE
+	mov	eax, [eax]
+	endinline
+
+; In:	EAX -> entry, EDX = entry
+; Out:	EAX = old entry
+; Clobbers: nothing
+	stub	SwapPxE
+	push	edx
+	xchg	[eax], edx
+	mov	eax, edx
+	pop	edx
+	ret
+	endstub
+
+; In:	EAX = entry, EDX -> entry
+; Out:	EAX = old entry
+; Clobbers: nothing
+	inline	SwapPte
+	xchg	[edx], eax
+	endinline
+
+; A number that names no bit of the entry reads 0 and touches nothing: BTS and
+; BTR with a register operand would reach beyond the entry.
+%macro	test_bit 5			; name, operation, pointer, bit, bits
+; In:	pointer and bit in EAX and EDX, in the order of the revision
+; Out:	EAX = 1 where the bit was set, 0 where not
+; Clobbers: flags
+	stub	%1
+	cmp	%4, %5
+	jae	.no_bit
+	lock %2	[%3], %4
+	setc	al
+	movzx	eax, al
+	ret
+.no_bit:
+	xor	eax, eax
+	ret
+	endstub
+%endmacro
+
+	test_bit TestAndSetPxEBit, bts, eax, edx, 32
+	test_bit TestAndClearPxEBit, btr, eax, edx, 32
+	test_bit TestAndSetPteBit, bts, edx, eax, 32
+	test_bit TestAndClearPteBit, btr, edx, eax, 32
+
+; ---------------------------------------------------------------------------
+; 64-bit entries (PAE)
+
+	test_bit TestAndSetPxELongBit, bts, eax, edx, 64
+	test_bit TestAndClearPxELongBit, btr, eax, edx, 64
+	test_bit TestAndSetPteBitLong, bts, edx, eax, 64
+	test_bit TestAndClearPteBitLong, btr, edx, eax, 64
+
+; Exchange [ESI] with ECX:EBX as one access; the old value in EDX:EAX.
+%macro	exchange_long 0
+	mov	eax, [esi]
+	mov	edx, [esi + 4]
+%%again:
+	lock cmpxchg8b [esi]
+	jnz	%%again
+%endmacro
+
+; One store of 8 bytes: no other processor sees half of it, present or not.
+; In:	EDX:EAX = entry, ECX -> entry, [esp+4] = flags (3.0, 13.3)
+; Out:	nothing
+; Clobbers: flags
+	stub	SetPxELong
+	push	esi
+	push	ebx
+	push	ecx
+	push	edx
+	push	eax
+	mov	esi, ecx
+	mov	ebx, eax
+	mov	ecx, edx
+	exchange_long
+	pop	eax
+	pop	edx
+	pop	ecx
+	pop	ebx
+	pop	esi
+	ret
+	endstub
+	alias	SetPxELong_v13, SetPxELong
+	alias	SetPteLong, SetPxELong
+
+; Two loads; the low word is read again until it did not change meanwhile.
+; In:	EAX -> entry
+; Out:	EDX:EAX
+; Clobbers: flags
+	stub	GetPxELong
+	push	ecx
+	mov	ecx, eax
+.again:	mov	eax, [ecx]
+	mov	edx, [ecx + 4]
+	cmp	eax, [ecx]
+	jne	.again
+	pop	ecx
+	ret
+	endstub
+
+; In:	EDX:EAX = entry, ECX -> entry
+; Out:	EDX:EAX = old entry
+; Clobbers: flags
+	stub	SwapPxELongAtomic
+	push	esi
+	push	ebx
+	push	ecx
+	mov	esi, ecx
+	mov	ebx, eax
+	mov	ecx, edx
+	exchange_long
+	pop	ecx
+	pop	ebx
+	pop	esi
+	ret
+	endstub
+
+; In:	ECX:EBX = entry, EDI -> entry
+; Out:	EDX:EAX = old entry
+; Clobbers: flags
+	stub	SwapPteLong
+	push	esi
+	mov	esi, edi
+	exchange_long
+	pop	esi
+	ret
+	endstub
+
+; The low word first, with the present bit: the processor cannot set A or D in
+; an entry that is not present.
+; In:	EAX -> entry
+; Out:	EDX:EAX = old entry
+; Clobbers: flags
+	stub	DeactivatePxELongAtomic
+	push	ecx
+	mov	ecx, eax
+	xor	eax, eax
+	xor	edx, edx
+	xchg	[ecx], eax
+	xchg	[ecx + 4], edx
+	pop	ecx
+	ret
+	endstub
+
+; ---------------------------------------------------------------------------
+; Translations
+
+; In:	EAX = linear address
+; Out:	nothing
+; Clobbers: nothing
+	inline	InvalPage
+	invlpg	[eax]
+	endinline
+
+; Drop every translation but the global ones.
+%macro	flush_tlb 0
+	push	eax
+	mov	eax, cr3
+	mov	cr3, eax
+	pop	eax
+%endmacro
+
+; Drop every translation: a change of CR4.PGE does [SDM vol. 3, 4.10.4.1].
+; Where PGE is off there are no global ones, and CR3 does. Interrupts are off
+; between the two writes: a handler must not see CR4 without PGE.
+%macro	flush_tlb_global 0
+	pushfd
+	push	eax
+	push	ecx
+	cli
+	mov	eax, cr4
+	mov	ecx, eax
+	and	ecx, ~0x80
+	cmp	ecx, eax
+	je	%%no_global
+	mov	cr4, ecx
+	mov	cr4, eax
+	jmp	%%done
+%%no_global:
+	mov	eax, cr3
+	mov	cr3, eax
+%%done:	pop	ecx
+	pop	eax
+	popfd
+%endmacro
+
+; In:	EAX = VMI_FLUSH_*
+; Out:	nothing
+; Clobbers: flags
+	stub	FlushTLB
+	test	al, VMI_FLUSH_GLOBAL
+	jnz	.global
+	test	al, VMI_FLUSH_TLB
+	jz	.done
+	flush_tlb
+.done:	ret
+.global:
+	flush_tlb_global
+	ret
+	endstub
+
+; In:	nothing
+; Out:	nothing
+; Clobbers: nothing
+	stub	FlushTLB_v6
+	flush_tlb
+	ret
+	endstub
+
+; In:	nothing
+; Out:	nothing
+; Clobbers: nothing
+	stub	FlushTLBAll
+	flush_tlb_global
+	ret
+	endstub

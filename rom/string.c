@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#include "rom.h"
+
+void zero(void *to, u32 bytes)
+{
+	__asm__ volatile("rep stosb" : "+D"(to), "+c"(bytes) : "a"(0) : "memory");
+}
+
+bool same(const void *a, const void *b, u32 bytes)
+{
+	const u8 *p = a, *q = b;
+
+	while (bytes--)
+		if (*p++ != *q++)
+			return false;
+	return true;
+}
