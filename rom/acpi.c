@@ -34,6 +34,7 @@ struct table {
 #define FADT_PM1A_CONTROL 64
 #define FADT_PM1B_CONTROL 68
 #define FADT_PM_TIMER 76
+#define FADT_CENTURY 108
 #define FADT_FLAGS 112
 #define FADT_RESET_REGISTER 116 /* generic address: space, width, offset, size, u64 */
 #define FADT_RESET_VALUE 128
@@ -149,6 +150,7 @@ static void fadt_read(struct acpi *acpi, const struct table *table)
 	acpi->pm_timer = port(fadt, FADT_PM_TIMER);
 	acpi->smi_command = port(fadt, FADT_SMI_COMMAND);
 	acpi->enable = fadt[FADT_ACPI_ENABLE];
+	acpi->rtc_century = fadt[FADT_CENTURY];
 	if (table->length > FADT_RESET_VALUE &&
 	    (*(const u32 *)(fadt + FADT_FLAGS) & FADT_FLAG_RESET) &&
 	    fadt[FADT_RESET_REGISTER] == GAS_IO) {

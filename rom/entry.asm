@@ -11,7 +11,7 @@
 
 	extern	post_main
 
-LINE	equ	160			; bytes for one line
+POST_SIZE equ	160			; struct post (rom.h), zeroed here
 
 CODE32	equ	0x08
 DATA32	equ	0x10
@@ -62,7 +62,13 @@ post_entry:
 	call	print
 	jmp	post_return
 
-.real:	sub	sp, LINE
+.real:	sub	sp, POST_SIZE
+	push	ss
+	pop	es
+	mov	di, sp
+	mov	cx, POST_SIZE
+	xor	al, al
+	rep stosb
 	; A GDT on the stack: the code segment's base is only known now.
 	push	dword 0x008f9300	; DATA16: base 0, 4 GiB
 	push	dword 0x0000ffff
@@ -86,10 +92,11 @@ post_entry:
 	lea	eax, [esi + esp]
 	push	eax
 	push	word GDT_SIZE - 1
-	mov	edi, esp		; EDI = the new GDT's pseudo-descriptor, its GDT, the line
+	mov	edi, esp		; EDI = the GDT's pseudo-descriptor, the GDT, struct post
 	sub	sp, 6
 	o32 sgdt [esp]			; the old one's
-	o32 lgdt [ss:edi]
+
+.step:	o32 lgdt [ss:edi]
 	xor	eax, eax		; 16-bit offsets: a 32-bit one would be a relocation
 	mov	ax, protected
 	add	eax, ebx
@@ -112,9 +119,9 @@ protected:
 	push	ecx
 	mov	eax, ebx
 	lea	edx, [esi + edi + 6 + GDT_SIZE]
-	mov	ecx, LINE
 	call	post_main
 	pop	ecx
+	mov	edx, eax		; DL = halt and come again
 	xor	eax, eax
 	mov	ax, real_again
 	push	dword CODE16
@@ -140,7 +147,13 @@ real_again:
 	push	word .real
 	retf
 .real:	o32 lgdt [esp]
-	mov	ds, cx
+	test	dl, dl
+	jz	.done
+	sti
+	hlt
+	cli
+	jmp	post_entry.step
+.done:	mov	ds, cx
 	lea	si, [edi + 6 + GDT_SIZE]
 	call	print
 

@@ -82,36 +82,54 @@ static void banner(struct line *line, const struct rom_image *image, const struc
 	put(line, STR("\r\n"));
 }
 
-/* Leave in line what the BIOS shall print; nothing: an empty string. */
-void post_main(struct rom_image *image, char *line, u32 size);
-void post_main(struct rom_image *image, char *buffer, u32 size)
+/* Take the memory and fill it in; false, and a line that says why. */
+static bool install(struct rom_image *image, struct post *post, struct line *line)
 {
-	struct line line = { buffer, buffer + size - 1 };
 	u16 *base_memory = at(BDA_BASE_MEMORY);
 	u32 old_kib = *base_memory;
 	u32 new_kib = (old_kib - STATE_KIB) & ~3u;
 	struct state *state = at(new_kib * 1024);
 
-	*buffer = 0;
 	if (old_kib > 640 || old_kib < BASE_MEMORY_LEAST + STATE_KIB + 4) {
-		put(&line, STR("VMI ROM: not installed, base memory is "));
-		put_number(&line, old_kib, 10);
-		put(&line, STR(" KiB\r\n"));
-		return;
+		put(line, STR("VMI ROM: not installed, base memory is "));
+		put_number(line, old_kib, 10);
+		put(line, STR(" KiB\r\n"));
+		return false;
 	}
 	zero(state, sizeof(*state));
+	state->magic = STATE_MAGIC;
 	state->image = (u32)image;
+	if (*(volatile u32 *)&state->magic != STATE_MAGIC) {
+		put(line, STR("VMI ROM: not installed, no memory at "));
+		put_number(line, (u32)state, 16);
+		put(line, STR("\r\n"));
+		return false;
+	}
 	options_read(state);
 	acpi_find(&state->acpi);
-	state->magic = STATE_MAGIC;
-	if (state->magic != STATE_MAGIC || state->image != (u32)image) {
-		put(&line, STR("VMI ROM: not installed, no memory at "));
-		put_number(&line, (u32)state, 16);
-		put(&line, STR("\r\n"));
-		return;
-	}
 	*base_memory = (u16)new_kib;
+	post->taken_kib = old_kib - new_kib;
 	image_patch(image, &image->state_distance, (u32)state - (u32)image);
+	return true;
+}
+
+/*
+ * One step of POST. True: enable interrupts, halt, and call again; false: done,
+ * post->line is for the console.
+ */
+bool post_main(struct rom_image *image, struct post *post);
+bool post_main(struct rom_image *image, struct post *post)
+{
+	struct line line = { post->line, post->line + POST_LINE - 1 };
+	struct state *state;
+
+	if (!post->halts && !install(image, post, &line))
+		return false;
+	state = at(*(u16 *)at(BDA_BASE_MEMORY) * 1024u);
+	if (clock_measure(&state->clock, &state->acpi, post))
+		return true;
+	clock_start(&state->clock, state->acpi.rtc_century);
 	if (!state->quiet)
-		banner(&line, image, state, old_kib - new_kib);
+		banner(&line, image, state, post->taken_kib);
+	return false;
 }

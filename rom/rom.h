@@ -63,6 +63,23 @@ struct acpi {
 	u8 s5_typ_b;
 	u8 reset_value;
 	u16 reset_port;
+	u8 rtc_century; /* index in the CMOS; 0: none */
+};
+
+/* One alarm that SetAlarm armed, in cycles of its counter. */
+struct alarm {
+	u64 expiry;
+	u64 period; /* 0: one-shot */
+	bool armed;
+};
+
+struct clock {
+	u64 tsc_hz;	   /* 0: not known, nothing below is */
+	u64 ns_per_cycle;  /* 32.32 fixed point, as the next one */
+	u64 pit_per_cycle;
+	u64 wall_ns;	   /* since 1970, when the TSC read wall_tsc */
+	u64 wall_tsc;
+	struct alarm alarm[2]; /* by counter; wired to IRQ0 */
 };
 
 #define STATE_MAGIC 0x74536d56 /* "VmSt" */
@@ -80,6 +97,7 @@ struct state {
 	u8 no_poweroff; /* option: the last Shutdown only stops the CPU */
 	u8 quiet;	/* option: no banner */
 	struct acpi acpi;
+	struct clock clock;
 };
 _Static_assert(sizeof(struct state) <= STATE_KIB * 1024, "state fits");
 
@@ -91,6 +109,29 @@ void acpi_find(struct acpi *acpi);
 
 /* rom/fw_cfg.c: copy a file's content, NUL-terminated; -1 where there is none. */
 int fw_cfg_read(const char *name, char *buffer, u32 size);
+
+struct clock_sample {
+	u64 tsc;
+	u32 ticks;
+};
+
+/* What POST keeps between its steps, on the firmware's stack (rom/entry.asm). */
+#define POST_LINE 128
+struct post {
+	char line[POST_LINE]; /* for the console, NUL-terminated */
+	u32 halts;
+	u32 taken_kib;
+	struct clock_sample start;
+};
+_Static_assert(sizeof(struct post) <= 160, "POST_SIZE in rom/entry.asm");
+
+/* rom/clock.c: true: halt until the next interrupt, then call again. */
+bool clock_measure(struct clock *clock, const struct acpi *acpi, struct post *post);
+void clock_start(struct clock *clock, u8 rtc_century);
+
+/* rom/time.c */
+u64 divide(u64 n, u32 d);
+u64 ratio(u64 a, u64 b);
 
 /* rom/string.c */
 void zero(void *to, u32 bytes);
@@ -121,6 +162,22 @@ static inline u16 inw(u16 port)
 	u16 value;
 
 	__asm__ volatile("inw %1, %0" : "=a"(value) : "Nd"(port));
+	return value;
+}
+
+static inline u32 inl(u16 port)
+{
+	u32 value;
+
+	__asm__ volatile("inl %1, %0" : "=a"(value) : "Nd"(port));
+	return value;
+}
+
+static inline u64 rdtsc(void)
+{
+	u64 value;
+
+	__asm__ volatile("rdtsc" : "=A"(value));
 	return value;
 }
 
