@@ -23,7 +23,8 @@
 #define PIT_STATUS_MODE 0x0e
 #define PIT_MODE_3 0x06
 #define PIT_LEAST (PIT_HZ / 50) /* 20 ms, less than one period of 55 ms */
-#define PIT_POLLS 200000
+#define PIT_POLLS 2000000
+#define PIT_TICK_POLLS 256 /* a tick is 838 ns */
 
 #define PIC_MASTER_MASK 0x21
 #define PIC_IRQ0 0x01
@@ -118,17 +119,20 @@ static u64 hz_from_pit(void)
 	return ticks < PIT_LEAST ? 0 : divide((end - start) * PIT_HZ, ticks);
 }
 
-/* A HLT ends: IRQ0 is unmasked, and the PIT that raises it counts. */
-static bool tick_comes(void)
+static bool pit_counts(void)
 {
 	u32 phase = pit_phase(), polls;
 
-	if (inb(PIC_MASTER_MASK) & PIC_IRQ0)
-		return false;
-	for (polls = 0; polls < 16; polls++)
+	for (polls = 0; polls < PIT_TICK_POLLS; polls++)
 		if (pit_phase() != phase)
 			return true;
 	return false;
+}
+
+/* A HLT ends: the PIT counts, and nothing masks its interrupt. */
+static bool tick_comes(void)
+{
+	return !(inb(PIC_MASTER_MASK) & PIC_IRQ0) && pit_counts();
 }
 
 bool clock_measure(struct clock *clock, const struct acpi *acpi, struct post *post)
@@ -143,7 +147,7 @@ bool clock_measure(struct clock *clock, const struct acpi *acpi, struct post *po
 		if (clock->tsc_hz)
 			return false;
 		if (!acpi->pm_timer || !tick_comes()) {
-			clock->tsc_hz = hz_from_pit();
+			clock->tsc_hz = pit_counts() ? hz_from_pit() : 0;
 			return false;
 		}
 		pm_timer_edge(acpi->pm_timer, &post->start);
