@@ -26,16 +26,16 @@
 #define VMI_NO 0xff
 
 /* Registers and stack words, as bits of the columns in, out and clobber. */
-#define VMI_A 0x001	/* EAX */
-#define VMI_C 0x002	/* ECX */
-#define VMI_D 0x004	/* EDX */
-#define VMI_B 0x008	/* EBX */
-#define VMI_SI 0x010	/* ESI */
-#define VMI_DI 0x020	/* EDI */
-#define VMI_S1 0x040	/* [esp+4] on entry; at [esp] where the call is jumped to */
-#define VMI_S2 0x080	/* [esp+8] on entry */
-#define VMI_FL 0x100	/* OF SF ZF AF PF CF */
-#define VMI_MEM 0x200	/* memory that an argument points to */
+#define VMI_A 0x001   /* EAX */
+#define VMI_C 0x002   /* ECX */
+#define VMI_D 0x004   /* EDX */
+#define VMI_B 0x008   /* EBX */
+#define VMI_SI 0x010  /* ESI */
+#define VMI_DI 0x020  /* EDI */
+#define VMI_S1 0x040  /* [esp+4] on entry; at [esp] where the call is jumped to */
+#define VMI_S2 0x080  /* [esp+8] on entry */
+#define VMI_FL 0x100  /* OF SF ZF AF PF CF */
+#define VMI_MEM 0x200 /* memory that an argument points to */
 
 /*
  * What a guest must expect to lose. STD is the published convention; every
@@ -417,8 +417,8 @@
 #define VMI_PCI_CLASS 0x05 /* memory controller */
 
 /* Offsets in the image. */
-#define VMI_ELF 0x40	  /* ELF header, every revision */
-#define VMI_3_INIT 0x80	  /* 3.0: 8 bytes of code, near CALL */
+#define VMI_ELF 0x40	/* ELF header, every revision */
+#define VMI_3_INIT 0x80 /* 3.0: 8 bytes of code, near CALL */
 #define VMI_3_GETRELOC 0x88
 #define VMI_SLOT 32 /* 13.x and 6.1: call n is at n * VMI_SLOT */
 
@@ -531,19 +531,24 @@ typedef unsigned long long vmi_u64;
 
 /* Every call as an index into tables that are expansions of the table. */
 enum vmi_call {
-#define VMI_X(name, n3, n13, n6, type, args, in, out, clobber, conv, seg, defer, text) VMI_ID_##name,
+#define VMI_X(name, n3, n13, n6, type, args, in, out, clobber, conv, seg, defer, text)             \
+	VMI_ID_##name,
+	/* clang-format off */
 	VMI_CALLS(VMI_X)
 #undef VMI_X
 	VMI_CALL_COUNT
+	/* clang-format on */
 };
 
 /* The numbers: VMI_3_CPUID, VMI_13_CPUID, VMI_6_CPUID; VMI_NO where none. */
 enum vmi_call_number {
 #define VMI_X(name, n3, n13, n6, type, args, in, out, clobber, conv, seg, defer, text)             \
 	VMI_3_##name = (n3), VMI_13_##name = (n13), VMI_6_##name = (n6),
+	/* clang-format off */
 	VMI_CALLS(VMI_X)
 #undef VMI_X
 	VMI_NUMBERS_END
+	/* clang-format on */
 };
 
 /* What LGDT, LIDT, SGDT and SIDT take [SDM vol. 3, 2.4]. */
@@ -562,18 +567,18 @@ VMI_CALLS(VMI_X)
 
 /* The first 32 bytes of an image, every revision [RFC; PCI 5.1]. */
 struct vmi_rom_header {
-	vmi_u16 rom_signature;	  /* VMI_ROM_SIGNATURE */
-	vmi_u8 rom_length;	  /* in 512 bytes */
-	vmi_u8 rom_entry[4];	  /* real-mode entry, far CALL to offset 3 */
+	vmi_u16 rom_signature; /* VMI_ROM_SIGNATURE */
+	vmi_u8 rom_length;     /* in 512 bytes */
+	vmi_u8 rom_entry[4];   /* real-mode entry, far CALL to offset 3 */
 	vmi_u8 rom_pad;
-	vmi_u32 vmi_signature;	  /* VMI_SIGNATURE */
+	vmi_u32 vmi_signature; /* VMI_SIGNATURE */
 	vmi_u8 api_version_minor;
 	vmi_u8 api_version_major;
-	vmi_u8 jump_slots;	  /* 3.0; 6.1: data pages; 13.x: reserved */
+	vmi_u8 jump_slots; /* 3.0; 6.1: data pages; 13.x: reserved */
 	vmi_u8 reserved1;
-	vmi_u32 virtual_top;	  /* 3.0: lowest linear address the host keeps; 0 none */
+	vmi_u32 virtual_top; /* 3.0: lowest linear address the host keeps; 0 none */
 	vmi_u16 reserved2;
-	vmi_u16 license_offset;	  /* 3.0: "GPL" or "GPL v2", otherwise Linux looks away */
+	vmi_u16 license_offset; /* 3.0: "GPL" or "GPL v2", otherwise Linux looks away */
 	vmi_u16 pci_header_offset;
 	vmi_u16 pnp_header_offset;
 	vmi_u32 rom_pad3;
@@ -614,8 +619,8 @@ struct vmi13_image {
 
 VMI_ASSERT(v13_elf, VMI_OFFSET(struct vmi13_image, elf_header) == VMI_ELF);
 VMI_ASSERT(v13_init, VMI_OFFSET(struct vmi13_image, slot) == VMI_13_Init * VMI_SLOT);
-VMI_ASSERT(v13_init_offset, VMI_13_Init * VMI_SLOT == 0x80);
-VMI_ASSERT(v13_getreloc, VMI_13_GetRelocationInfo * VMI_SLOT == 0xaa0);
+VMI_ASSERT(v13_init_offset, 0x80 == VMI_13_Init * VMI_SLOT);
+VMI_ASSERT(v13_getreloc, 0xaa0 == VMI_13_GetRelocationInfo * VMI_SLOT);
 VMI_ASSERT(v13_end, sizeof(struct vmi13_image) == (VMI_13_LAST + 1) * VMI_SLOT);
 
 struct vmi6_image {
@@ -693,15 +698,15 @@ struct vmi_call_record {
 	vmi_u8 number_3; /* VMI_NO: none */
 	vmi_u8 number_13;
 	vmi_u8 number_6;
-	vmi_u8 binding;	  /* VMI_RELOC_*: on this host, to a guest of this image's revision */
-	vmi_u16 stub;	  /* offset of the code */
-	vmi_u8 stub_size; /* in bytes, saturated at 255 */
+	vmi_u8 binding;	    /* VMI_RELOC_*: on this host, to a guest of this image's revision */
+	vmi_u16 stub;	    /* offset of the code */
+	vmi_u8 stub_size;   /* in bytes, saturated at 255 */
 	vmi_u8 inline_size; /* so many first bytes may stand at a call site; VMI_NO_INLINE */
-	vmi_u16 in;	  /* VMI_A ... VMI_MEM */
+	vmi_u16 in;	    /* VMI_A ... VMI_MEM */
 	vmi_u16 out;
-	vmi_u16 clobber;  /* as published, the most that any revision allows */
+	vmi_u16 clobber;   /* as published, the most that any revision allows */
 	vmi_u8 convention; /* VMI_CONV_*, | VMI_SEG_* << 4 */
-	vmi_u8 defer;	  /* VMI_DEFER_* */
+	vmi_u8 defer;	   /* VMI_DEFER_* */
 };
 VMI_ASSERT(call_record_size, sizeof(struct vmi_call_record) == 16);
 

@@ -24,8 +24,10 @@ struct table {
 #define TABLE_HEADER 36
 #define TABLE_LIMIT 0x40000 /* longer ones are not believed */
 
-#define RSDP_FIRST 0xe0000
-#define RSDP_LAST 0xffff0
+/* The upper half first: it is where BIOSes put it. */
+#define RSDP_HIGH 0xf0000
+#define RSDP_HIGH_END 0x100000
+#define RSDP_LOW 0xe0000
 
 /* Fields of the FADT, from its start. */
 #define FADT_DSDT 40
@@ -73,7 +75,9 @@ static const u8 *rsdp_find(void)
 	if (ebda >= 0x400 && ebda < 0xa0000)
 		found = rsdp_in(ebda, ebda + 1024);
 	if (!found)
-		found = rsdp_in(RSDP_FIRST, RSDP_LAST);
+		found = rsdp_in(RSDP_HIGH, RSDP_HIGH_END);
+	if (!found)
+		found = rsdp_in(RSDP_LOW, RSDP_HIGH);
 	return found;
 }
 
