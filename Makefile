@@ -13,6 +13,7 @@ HOSTCC := $(CC)
 HOSTCFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -Iinclude
 
 .DELETE_ON_ERROR:
+.SECONDARY:
 .PHONY: all images guests run check check-full install help clean
 
 all: images

@@ -24,7 +24,6 @@ $(ROM_IMAGES:%=$(O)/%): $(O)/%.rom: $(O)/rom/%.elf $(O)/tools/mkrom
 	@echo '  ROM     $@'
 	$(Q)$(O)/tools/mkrom $< $@
 
-.SECONDARY: $(ROM_IMAGES:%.rom=$(O)/rom/%.elf) $(ROM_IMAGES:%.rom=$(O)/rom/header-%.o) $(ROM_OBJS)
 
 $(O)/rom/%.elf: $(O)/rom/header-%.o $(ROM_OBJS) ldscripts/rom.ld
 	@echo '  LD      $@'

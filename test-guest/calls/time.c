@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The local APIC, counters, alarms, the wall clock. */
+#include "calls.h"
+
+#define APIC 0xfee00000
+#define APIC_ID 0x20
+#define APIC_VERSION 0x30
+#define APIC_TPR 0x80
+#define APIC_LVTT 0x320
+
+static volatile u32 *apic(u32 offset)
+{
+	return at(APIC + offset);
+}
+
+static void apic_read(u32 base)
+{
+	static const u32 offsets[] = { APIC_ID, APIC_VERSION, APIC_TPR, APIC_LVTT };
+	u32 i;
+
+	for (i = 0; i < ARRAY_SIZE(offsets); i++) {
+		poison();
+		equal(go1(base + offsets[i]), *apic(offsets[i]), "the register");
+	}
+}
+
+static void apic_write(u32 base)
+{
+	u32 tpr = *apic(APIC_TPR), lvtt = *apic(APIC_LVTT);
+
+	go2(base + APIC_TPR, 0x30);
+	equal(*apic(APIC_TPR), 0x30, "TPR");
+	*apic(APIC_TPR) = tpr;
+	poison();
+	go2(base + APIC_LVTT, 0x10031);
+	equal(*apic(APIC_LVTT), 0x10031, "LVTT");
+	*apic(APIC_LVTT) = lvtt;
+}
+
+void test_APICRead(void)
+{
+	apic_read(0);
+	poison();
+	equal(go1(0xfee00020), 0, "what is no offset");
+}
+
+void test_APICRead_v13(void)
+{
+	apic_read(APIC);
+}
+
+void test_APICWrite(void)
+{
+	apic_write(0);
+	poison();
+	go2(0x1080, 0x77);
+	equal(*apic(APIC_TPR), 0, "TPR, after what is no offset");
+}
+
+void test_APICWrite_v13(void)
+{
+	apic_write(APIC);
+}
+
+void test_GetCycleFrequency(void)
+{
+	go();
+	expect(out64() > 100000000 && out64() < 10000000000ull, "%llu Hz", out64());
+}
+
+void test_GetCycleCounter(void)
+{
+	u32 counter;
+
+	for (counter = 0; counter < 5; counter++) {
+		u64 before = rdtsc();
+
+		poison();
+		go1(counter == 4 ? 0xffffff00 : counter);
+		if (counter == VMI_CYCLES_REAL || counter == VMI_CYCLES_AVAILABLE)
+			expect(out64() >= before && out64() <= rdtsc(), "another time");
+		else
+			equal64(out64(), 0, "a counter that is not there");
+	}
+}
+
+static u64 frequency(void)
+{
+	return VMI(&rom, GetCycleFrequency)();
+}
+
+static void alarm(u32 flags, u64 expiry, u64 period)
+{
+	poison();
+	v.in.eax = flags;
+	v.in.edx = (u32)expiry;
+	v.in.ecx = (u32)(expiry >> 32);
+	v.word[0] = (u32)period;
+	v.word[1] = (u32)(period >> 32);
+	go();
+}
+
+static void wait_irqs(u32 n, u64 cycles)
+{
+	u32 before = irq_count[0];
+	u64 end = rdtsc() + cycles;
+
+	__asm__ volatile("sti");
+	while (irq_count[0] - before < n && rdtsc() < end)
+		__asm__ volatile("pause");
+	__asm__ volatile("cli");
+	expect(irq_count[0] - before >= n, "%u interrupts of %u", irq_count[0] - before, n);
+}
+
+/* A millisecond, once; then ten times. */
+void test_SetAlarm(void)
+{
+	u64 hz = frequency(), start = rdtsc();
+
+	irq_unmask(0);
+	v.in.eflags &= ~EFLAGS_IF;
+	alarm(VMI_CYCLES_REAL, start + divide64(hz, 1000), 0);
+	wait_irqs(1, hz);
+	expect(rdtsc() - start >= divide64(hz, 1000), "early");
+	if (stepping())
+		return;
+	alarm(VMI_CYCLES_AVAILABLE | VMI_ALARM_PERIODIC, rdtsc(), divide64(hz, 1000));
+	wait_irqs(10, hz);
+	VMI(&rom, CancelAlarm)(VMI_CYCLES_AVAILABLE);
+}
+
+void test_CancelAlarm(void)
+{
+	u64 hz = frequency();
+
+	equal(go1(VMI_CYCLES_REAL), 0, "not armed");
+	VMI(&rom, SetAlarm)(VMI_CYCLES_REAL, rdtsc() + 100 * hz, 0);
+	poison();
+	equal(go1(VMI_CYCLES_REAL), 1, "armed");
+	poison();
+	equal(go1(VMI_CYCLES_REAL), 0, "cancelled before");
+	VMI(&rom, SetAlarm)(VMI_CYCLES_REAL | VMI_ALARM_PERIODIC, rdtsc(), hz);
+	poison();
+	equal(go1(VMI_CYCLES_AVAILABLE), 0, "the other counter's");
+	poison();
+	equal(go1(VMI_CYCLES_REAL), 1, "periodic");
+	poison();
+	equal(go1(VMI_CYCLES_STOLEN), 0, "no such counter");
+}
+
+/* The runner sets the RTC: QEMU's -rtc base. */
+#define RTC_BASE 1798761600ull /* 2027-01-01 00:00:00 UTC */
+#define NANOSECONDS 1000000000ull
+
+void test_GetWallclockTime(void)
+{
+	go();
+	expect(out64() >= RTC_BASE * NANOSECONDS && out64() < (RTC_BASE + 600) * NANOSECONDS,
+	       "%llu ns is not within 10 minutes of the machine's start", out64());
+}
+
+void test_WallclockUpdated(void)
+{
+	equal(go(), 0, "stepped");
+}
+
+void test_SetInitialAPState(void)
+{
+	go();
+}

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Guests: each test-guest/*.c is one, and each folder but lib/ and host/ is one
+# of several files. Every guest is linked three times (lib/start.S).
+
+GUEST_VARIANTS := flat high pae
+GUEST_START_flat := -DVIRT=0
+GUEST_START_high := -DVIRT=0xc0000000 -DPAGING
+GUEST_START_pae := -DVIRT=0xc0000000 -DPAGING -DPAE
+GUEST_VIRT_flat := 0
+GUEST_VIRT_high := 0xc0000000
+GUEST_VIRT_pae := 0xc0000000
+
+GUEST_FOLDERS := calls
+GUESTS := $(sort $(patsubst test-guest/%.c,%,$(wildcard test-guest/*.c)) $(GUEST_FOLDERS))
+GUEST_FILES := $(foreach g,$(GUESTS),$(GUEST_VARIANTS:%=$(O)/test-guest/$(g).%))
+
+GUEST_CFLAGS := -std=gnu11 -m32 -march=i686 -O1 -g -ffreestanding -fno-pic -mgeneral-regs-only \
+	-fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none \
+	-fno-strict-aliasing -fno-omit-frame-pointer -fno-builtin \
+	-Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes \
+	-Iinclude -Itest-guest/lib
+
+GUEST_LIB := $(patsubst %.c,$(O)/%.o,$(sort $(wildcard test-guest/lib/*.c))) \
+	$(O)/test-guest/lib/trap.o $(O)/test-guest/lib/enter.o
+
+guests: $(GUEST_FILES)
+
+define GUEST_RULES
+$(O)/test-guest/$(1).%: $(O)/test-guest/lib/start-%.o $(GUEST_LIB) \
+		$(if $(filter $(1),$(GUEST_FOLDERS)),$(patsubst %.c,$(O)/%.o,$(sort $(wildcard test-guest/$(1)/*.c))),$(O)/test-guest/$(1).o) \
+		test-guest/lib/guest.ld
+	@echo '  LD      $$@'
+	$$(Q)$$(LD) -m elf_i386 -z noexecstack --build-id=none --no-warn-rwx-segments \
+		--defsym=VIRT=$$(GUEST_VIRT_$$*) -T test-guest/lib/guest.ld -o $$@ $$(filter %.o,$$^)
+endef
+$(foreach g,$(GUESTS),$(eval $(call GUEST_RULES,$(g))))
+
+
+$(O)/test-guest/lib/start-%.o: test-guest/lib/start.S
+	@echo '  AS      $@'
+	@mkdir -p $(@D)
+	$(Q)$(CC) -m32 -fno-pic $(GUEST_START_$*) -c -o $@ $<
+
+$(O)/test-guest/%.o: test-guest/%.S
+	@echo '  AS      $@'
+	@mkdir -p $(@D)
+	$(Q)$(CC) -m32 -fno-pic -c -o $@ $<
+
+$(O)/test-guest/%.o: test-guest/%.c test-guest/lib/guest.h include/vmi_abi.h $(wildcard test-guest/calls/*.h)
+	@echo '  CC      $@'
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(GUEST_CFLAGS) -c -o $@ $<
