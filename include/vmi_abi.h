@@ -36,6 +36,7 @@
 #define VMI_S2 0x080  /* [esp+8] on entry */
 #define VMI_FL 0x100  /* OF SF ZF AF PF CF */
 #define VMI_MEM 0x200 /* memory that an argument points to */
+#define VMI_EFL 0x400 /* flags outside those: IF, IOPL; SetEFLAGS sets all */
 
 /*
  * What a guest must expect to lose. STD is the published convention; every
@@ -174,22 +175,25 @@
 	X(WBINVD, 23, 29, 37, void, (void), 0, 0, VMI_STD, VMI_CONV_C, VMI_SEG_FLAT,              \
 	  VMI_DEFER_NONE, "as WBINVD")                                                            \
 	/* Interrupts and flags */                                                                \
-	X(EnableInterrupts, 29, 35, 58, void, (void), 0, 0, VMI_FL, VMI_CONV_C, VMI_SEG_CSSS,     \
-	  VMI_DEFER_NONE, "enable, and deliver what is pending")                                  \
-	X(DisableInterrupts, 30, 36, 59, void, (void), 0, 0, VMI_FL, VMI_CONV_C, VMI_SEG_CSSS,    \
-	  VMI_DEFER_NONE, "disable")                                                              \
+	X(EnableInterrupts, 29, 35, 58, void, (void), 0, VMI_EFL, VMI_FL, VMI_CONV_C,             \
+	  VMI_SEG_CSSS, VMI_DEFER_NONE, "enable, and deliver what is pending")                    \
+	X(DisableInterrupts, 30, 36, 59, void, (void), 0, VMI_EFL, VMI_FL, VMI_CONV_C,            \
+	  VMI_SEG_CSSS, VMI_DEFER_NONE, "disable")                                                \
 	X(GetInterruptMask, 31, 37, VMI_NO, vmi_u32, (void), 0, VMI_A, VMI_A | VMI_FL,            \
 	  VMI_CONV_C, VMI_SEG_CSSS, VMI_DEFER_NONE, "0x200 enabled, 0 disabled")                  \
-	X(SetInterruptMask, 32, 38, 57, void, (vmi_u32 mask), VMI_A, 0, VMI_FL, VMI_CONV_C,       \
-	  VMI_SEG_CSSS, VMI_DEFER_NONE, "set from bit 0x200, and deliver what is pending")        \
-	X(SaveAndDisableIRQs, VMI_NO, VMI_NO, 56, vmi_u32, (void), 0, VMI_A, VMI_A | VMI_FL,      \
-	  VMI_CONV_C, VMI_SEG_CSSS, VMI_DEFER_NONE, "the old flags, then disable")                \
-	X(SetEFLAGS, VMI_NO, VMI_NO, 54, void, (vmi_u32 flags), VMI_A, 0, VMI_FL, VMI_CONV_C,     \
-	  VMI_SEG_CSSS, VMI_DEFER_NONE, "all of EFLAGS but VIF VIP VM")                           \
+	X(SetInterruptMask, 32, 38, 57, void, (vmi_u32 mask), VMI_A, VMI_EFL, VMI_FL,             \
+	  VMI_CONV_C, VMI_SEG_CSSS, VMI_DEFER_NONE,                                               \
+	  "set from bit 0x200, and deliver what is pending")                                      \
+	X(SaveAndDisableIRQs, VMI_NO, VMI_NO, 56, vmi_u32, (void), 0, VMI_A | VMI_EFL,            \
+	  VMI_A | VMI_FL, VMI_CONV_C, VMI_SEG_CSSS, VMI_DEFER_NONE,                               \
+	  "the old flags, then disable")                                                          \
+	X(SetEFLAGS, VMI_NO, VMI_NO, 54, void, (vmi_u32 flags), VMI_A, VMI_EFL, VMI_FL,           \
+	  VMI_CONV_C, VMI_SEG_CSSS, VMI_DEFER_NONE, "all of EFLAGS but VIF VIP VM")               \
 	X(GetEFLAGS, VMI_NO, VMI_NO, 55, vmi_u32, (void), 0, VMI_A, VMI_A | VMI_FL, VMI_CONV_C,   \
 	  VMI_SEG_CSSS, VMI_DEFER_NONE, "all of EFLAGS")                                          \
-	X(DeliverInterrupts, VMI_NO, VMI_NO, VMI_NO, void, (void), 0, 0, VMI_FL, VMI_CONV_C,      \
-	  VMI_SEG_CSSS, VMI_DEFER_NONE, "enable, and deliver what is pending (proposed)")         \
+	X(DeliverInterrupts, VMI_NO, VMI_NO, VMI_NO, void, (void), 0, VMI_EFL, VMI_FL,            \
+	  VMI_CONV_C, VMI_SEG_CSSS, VMI_DEFER_NONE,                                               \
+	  "enable, and deliver what is pending (proposed)")                                       \
 	/* Privilege transitions and processor state */                                           \
 	X(IRET, 33, VMI_NO, VMI_NO, void, (void), VMI_S1, 0, 0, VMI_CONV_JUMP, VMI_SEG_CSSS,      \
 	  VMI_DEFER_NONE, "return from interrupt: eip cs flags (esp ss (es ds fs gs))")           \
@@ -205,10 +209,10 @@
 	  VMI_DEFER_NONE, "as SYSRET")                                                            \
 	X(Pause, VMI_NO, 41, 67, void, (void), 0, 0, VMI_STD, VMI_CONV_C, VMI_SEG_FLAT,           \
 	  VMI_DEFER_NONE, "as PAUSE")                                                             \
-	X(Halt, 35, 42, 66, void, (void), 0, 0, VMI_STD, VMI_CONV_C, VMI_SEG_FLAT,                \
+	X(Halt, 35, 42, 66, void, (void), 0, VMI_EFL, VMI_STD, VMI_CONV_C, VMI_SEG_FLAT,          \
 	  VMI_DEFER_NONE, "wait for an interrupt with interrupts enabled, atomically")            \
-	X(SafeHalt, VMI_NO, VMI_NO, 65, void, (void), 0, 0, VMI_FL, VMI_CONV_C, VMI_SEG_FLAT,     \
-	  VMI_DEFER_NONE, "Halt under its older name")                                            \
+	X(SafeHalt, VMI_NO, VMI_NO, 65, void, (void), 0, VMI_EFL, VMI_FL, VMI_CONV_C,             \
+	  VMI_SEG_FLAT, VMI_DEFER_NONE, "Halt under its older name")                              \
 	X(Reboot, 36, 43, 69, void, (vmi_u32 how), VMI_A, 0, VMI_STD, VMI_CONV_C, VMI_SEG_FLAT,   \
 	  VMI_DEFER_NONE, "reboot the machine: 0 soft (INIT), 1 hard (reset)")                    \
 	X(Shutdown, 37, 44, 68, void, (void), 0, 0, VMI_STD, VMI_CONV_C, VMI_SEG_FLAT,            \
@@ -358,8 +362,8 @@
 	  VMI_SI | VMI_C, VMI_CONV_REGS, VMI_SEG_FLAT, VMI_DEFER_NONE, "as REP OUTSB")            \
 	X(OUTSW, 60, 70, 48, void, (void), VMI_D | VMI_SI | VMI_C, VMI_SI | VMI_C,                \
 	  VMI_SI | VMI_C, VMI_CONV_REGS, VMI_SEG_FLAT, VMI_DEFER_NONE, "as REP OUTSW")            \
-	X(SetIOPLMask, 61, 71, 50, void, (vmi_u32 mask), VMI_A, 0, VMI_STD, VMI_CONV_C,           \
-	  VMI_SEG_FLAT, VMI_DEFER_NONE, "IOPL for user mode: iopl << 12")                         \
+	X(SetIOPLMask, 61, 71, 50, void, (vmi_u32 mask), VMI_A, VMI_EFL, VMI_STD,                 \
+	  VMI_CONV_C, VMI_SEG_FLAT, VMI_DEFER_NONE, "IOPL for user mode: iopl << 12")             \
 	X(GetIOPLMask, VMI_NO, VMI_NO, 51, vmi_u32, (void), 0, VMI_A, VMI_A | VMI_FL, VMI_CONV_C, \
 	  VMI_SEG_FLAT, VMI_DEFER_NONE, "guest view of IOPL: iopl << 12")                         \
 	X(UpdateIOBitmap, VMI_NO, VMI_NO, 52, void, (void), 0, 0, VMI_FL, VMI_CONV_C,             \
@@ -700,7 +704,7 @@ struct vmi_call_record {
 	vmi_u8 number_6;
 	vmi_u8 binding;	    /* VMI_RELOC_*: on this host, to a guest of this image's revision */
 	vmi_u16 stub;	    /* offset of the code */
-	vmi_u8 stub_size;   /* in bytes, saturated at 255 */
+	vmi_u8 stub_size;   /* in bytes */
 	vmi_u8 inline_size; /* so many first bytes may stand at a call site; VMI_NO_INLINE */
 	vmi_u16 in;	    /* VMI_A ... VMI_MEM */
 	vmi_u16 out;

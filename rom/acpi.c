@@ -41,7 +41,13 @@ struct table {
 #define FADT_RESET_REGISTER 116 /* generic address: space, width, offset, size, u64 */
 #define FADT_RESET_VALUE 128
 #define FADT_FLAG_RESET (1u << 10)
+#define GAS_MEMORY 0
 #define GAS_IO 1
+
+#define HPET_ADDRESS_SPACE 40 /* the event timer block's address, a GAS */
+#define HPET_ADDRESS 44
+#define HPET_CONFIG 0x10 /* in the block */
+#define HPET_CONFIG_LEGACY 0x02
 
 #define AML_ZERO 0x00
 #define AML_ONE 0x01
@@ -168,10 +174,21 @@ static void fadt_read(struct acpi *acpi, const struct table *table)
 	}
 }
 
+/* In legacy replacement mode the HPET drives IRQ 0 in the PIT's place [HPET 1.0a 2.3.5]. */
+static bool hpet_replaces_pit(const struct table *table)
+{
+	const u8 *hpet = (const u8 *)table;
+
+	if (table->length < HPET_ADDRESS + 8 || hpet[HPET_ADDRESS_SPACE] != GAS_MEMORY)
+		return false;
+	return *(const volatile u32 *)at(*(const u32 *)(hpet + HPET_ADDRESS) + HPET_CONFIG) &
+	       HPET_CONFIG_LEGACY;
+}
+
 void acpi_find(struct acpi *acpi)
 {
 	const u8 *rsdp = rsdp_find();
-	const struct table *rsdt, *fadt;
+	const struct table *rsdt, *table;
 	u32 i;
 
 	zero(acpi, sizeof(*acpi));
@@ -181,10 +198,13 @@ void acpi_find(struct acpi *acpi)
 	if (!rsdt)
 		return;
 	for (i = TABLE_HEADER; i + 4 <= rsdt->length; i += 4) {
-		fadt = table_at(*(const u32 *)((const u8 *)rsdt + i), 0x50434146); /* "FACP" */
-		if (fadt) {
-			fadt_read(acpi, fadt);
-			return;
-		}
+		u32 address = *(const u32 *)((const u8 *)rsdt + i);
+
+		table = table_at(address, 0x50434146); /* "FACP" */
+		if (table)
+			fadt_read(acpi, table);
+		table = table_at(address, 0x54455048); /* "HPET" */
+		if (table)
+			acpi->hpet_replaces_pit = hpet_replaces_pit(table);
 	}
 }

@@ -2,32 +2,44 @@
 /*
  * POST's part of time: how fast the TSC counts and what the RTC says.
  *
- * The TSC is measured against the ACPI PM timer, halted in between so that the
- * wait costs a few instructions, or against the running PIT where there is no
- * PM timer. Neither is reprogrammed.
+ * The TSC is measured against the ACPI PM timer, or the running PIT where there
+ * is none. Neither is reprogrammed. Where the next tick of the PIT is certain
+ * to end a HLT, the wait costs a few instructions; otherwise it is polled.
  */
 #include "rom.h"
 
 #define PM_TIMER_HZ 3579545u
 #define PM_TIMER_MASK 0xffffff
-#define PM_TIMER_LEAST (PM_TIMER_HZ / 200)   /* 5 ms */
-#define PM_TIMER_POLLS 64		     /* a tick is 279 ns */
-#define HALTS_MOST 16
+#define PM_TIMER_LEAST (PM_TIMER_HZ / 200) /* 5 ms */
 
 #define PIT_HZ 1193182u
+#define PIT_MASK 0xffff
+#define PIT_LEAST (PIT_HZ / 100) /* 10 ms */
 #define PIT_CHANNEL_0 0x40
 #define PIT_CONTROL 0x43
 #define PIT_READ_BACK_0 0xc2 /* latch status and count of channel 0 */
 #define PIT_STATUS_OUT 0x80
-#define PIT_STATUS_NO_COUNT 0x40
+#define PIT_STATUS_PERIODIC 0x34 /* both bytes; of the modes, bit 2 is set in 2 and 3 only */
 #define PIT_STATUS_MODE 0x0e
 #define PIT_MODE_3 0x06
-#define PIT_LEAST (PIT_HZ / 50) /* 20 ms, less than one period of 55 ms */
-#define PIT_POLLS 2000000
-#define PIT_TICK_POLLS 256 /* a tick is 838 ns */
+
+#define EDGE_POLLS 1024	 /* a tick is 279 or 838 ns */
+#define MOST_POLLS 1000000 /* of a port, some 100 ns each at least */
+#define MOST_HALTS 16
 
 #define PIC_MASTER_MASK 0x21
 #define PIC_IRQ0 0x01
+
+#define IA32_APIC_BASE 0x1b
+#define APIC_BASE_ENABLED (1u << 11)
+#define APIC_BASE_X2APIC (1u << 10)
+#define APIC_BASE_ADDRESS 0xfffff000
+#define APIC_SVR 0xf0
+#define APIC_SVR_ENABLED (1u << 8)
+#define APIC_LVT_LINT0 0x350
+#define APIC_LVT_MASKED (1u << 16)
+#define APIC_LVT_MODE (7u << 8)
+#define APIC_LVT_EXTINT (7u << 8)
 
 #define CMOS_INDEX 0x70
 #define CMOS_DATA 0x71
@@ -43,6 +55,7 @@
 #define RTC_STATUS_B_24H 0x02
 #define RTC_STATUS_B_BINARY 0x04
 #define RTC_HOURS_PM 0x80
+#define RTC_STATUS_D 0x0d
 #define RTC_CENTURY 0x32
 #define RTC_POLLS 1000 /* an update takes 2 ms at most, a read some 1 us */
 
@@ -74,92 +87,126 @@ static u64 hz_from_cpuid(void)
 	return 0;
 }
 
-static u32 pm_timer(u16 port)
-{
-	return inl(port) & PM_TIMER_MASK;
-}
-
-/* The TSC at a tick of the PM timer: polls until it moves, one tick at most. */
-static void pm_timer_edge(u16 port, struct clock_sample *sample)
-{
-	u32 before = pm_timer(port), polls;
-
-	for (polls = 0; polls < PM_TIMER_POLLS * 16; polls++) {
-		sample->ticks = pm_timer(port);
-		sample->tsc = rdtsc();
-		if (sample->ticks != before)
-			break;
-	}
-}
-
 /* Latched, so both bytes are of one moment. Mode 3 counts down twice, by 2. */
-static u32 pit_phase(void)
+static u32 pit_phase(u32 *status)
 {
-	u32 status, count;
+	u32 count;
 
 	outb(PIT_CONTROL, PIT_READ_BACK_0);
-	status = inb(PIT_CHANNEL_0);
+	*status = inb(PIT_CHANNEL_0);
 	count = inb(PIT_CHANNEL_0);
 	count |= (u32)inb(PIT_CHANNEL_0) << 8;
-	if ((status & PIT_STATUS_MODE) != PIT_MODE_3)
+	if ((*status & PIT_STATUS_MODE) != PIT_MODE_3)
 		return (0x10000 - count) & 0xffff;
-	return ((0x10000 - count) / 2 & 0x7fff) + (status & PIT_STATUS_OUT ? 0 : 0x8000);
+	return ((0x10000 - count) / 2 & 0x7fff) + (*status & PIT_STATUS_OUT ? 0 : 0x8000);
 }
 
-/* Assumes the BIOS's tick: a period of 65,536. */
-static u64 hz_from_pit(void)
+/* Of the PM timer, or of the PIT with the BIOS's period of 65,536. */
+static u32 ticks_now(const struct post *post)
 {
-	u32 first = pit_phase(), ticks = 0, polls;
-	u64 start = rdtsc(), end = start;
+	u32 status;
 
-	for (polls = 0; polls < PIT_POLLS && ticks < PIT_LEAST; polls++) {
-		ticks = (pit_phase() - first) & 0xffff;
-		end = rdtsc();
+	if (post->pm_timer)
+		return inl(post->state->acpi.pm_timer) & PM_TIMER_MASK;
+	return pit_phase(&status);
+}
+
+/* The TSC at a tick: polls until the timer moves. False: it does not. */
+static bool edge(const struct post *post, struct clock_sample *sample)
+{
+	u32 before = ticks_now(post), polls;
+
+	for (polls = 0; polls < EDGE_POLLS; polls++) {
+		sample->ticks = ticks_now(post);
+		sample->tsc = rdtsc();
+		if (sample->ticks != before)
+			return true;
 	}
-	return ticks < PIT_LEAST ? 0 : divide((end - start) * PIT_HZ, ticks);
+	return false;
 }
 
-static bool pit_counts(void)
+/* The master PIC's output reaches this CPU. */
+static bool lint0_open(void)
 {
-	u32 phase = pit_phase(), polls;
+	u64 base;
+	const volatile u32 *apic;
 
-	for (polls = 0; polls < PIT_TICK_POLLS; polls++)
-		if (pit_phase() != phase)
+	if (!(cpuid(1).edx & CPUID_1_EDX_APIC) || !(cpuid(1).edx & CPUID_1_EDX_MSR))
+		return true;
+	base = rdmsr(IA32_APIC_BASE);
+	if (!(base & APIC_BASE_ENABLED))
+		return true;
+	if (base & APIC_BASE_X2APIC)
+		return false;
+	apic = at((u32)base & APIC_BASE_ADDRESS);
+	return !(apic[APIC_SVR / 4] & APIC_SVR_ENABLED) ||
+	       (apic[APIC_LVT_LINT0 / 4] & (APIC_LVT_MASKED | APIC_LVT_MODE)) == APIC_LVT_EXTINT;
+}
+
+/*
+ * A HLT will end: the firmware takes interrupts, the PIT ticks, and nothing on
+ * the way from there to the CPU is masked.
+ */
+static bool tick_comes(const struct post *post)
+{
+	u32 before, status, polls;
+
+	if (!(post->eflags & VMI_IF) || (inb(PIC_MASTER_MASK) & PIC_IRQ0) || !lint0_open() ||
+	    post->state->acpi.hpet_replaces_pit)
+		return false;
+	before = pit_phase(&status);
+	if ((status & PIT_STATUS_PERIODIC) != PIT_STATUS_PERIODIC)
+		return false;
+	for (polls = 0; polls < EDGE_POLLS; polls++)
+		if (pit_phase(&status) != before)
 			return true;
 	return false;
 }
 
-/* A HLT ends: the PIT counts, and nothing masks its interrupt. */
-static bool tick_comes(void)
-{
-	return !(inb(PIC_MASTER_MASK) & PIC_IRQ0) && pit_counts();
-}
-
-bool clock_measure(struct clock *clock, const struct acpi *acpi, struct post *post)
+/* Take a sample; true where it is long enough after the first. */
+static bool measured(struct post *post, struct clock *clock)
 {
 	struct clock_sample now;
-	u32 ticks;
 
-	if (!post->halts) {
-		if (!cpuid_present() || !(cpuid(1).edx & CPUID_1_EDX_TSC))
+	if (!edge(post, &now))
+		return false;
+	/* Samples are less than one turn of the timer apart. */
+	post->ticks += (now.ticks - post->last.ticks) & (post->pm_timer ? PM_TIMER_MASK : PIT_MASK);
+	post->last = now;
+	if (post->ticks < (post->pm_timer ? PM_TIMER_LEAST : PIT_LEAST))
+		return false;
+	clock->tsc_hz = divide((now.tsc - post->start.tsc) *
+				       (post->pm_timer ? PM_TIMER_HZ : PIT_HZ),
+			       post->ticks);
+	return true;
+}
+
+bool clock_measure(struct clock *clock, struct post *post)
+{
+	u32 polls;
+
+	if (post->halts)
+		return !measured(post, clock) && ++post->halts <= MOST_HALTS;
+
+	if (!cpuid_present() || !(cpuid(1).edx & CPUID_1_EDX_TSC))
+		return false;
+	clock->tsc_hz = hz_from_cpuid();
+	if (clock->tsc_hz)
+		return false;
+	post->pm_timer = post->state->acpi.pm_timer != 0;
+	if (!post->pm_timer || !edge(post, &post->start)) {
+		post->pm_timer = false;
+		if (!edge(post, &post->start))
 			return false;
-		clock->tsc_hz = hz_from_cpuid();
-		if (clock->tsc_hz)
-			return false;
-		if (!acpi->pm_timer || !tick_comes()) {
-			clock->tsc_hz = pit_counts() ? hz_from_pit() : 0;
-			return false;
-		}
-		pm_timer_edge(acpi->pm_timer, &post->start);
-	} else {
-		pm_timer_edge(acpi->pm_timer, &now);
-		ticks = (now.ticks - post->start.ticks) & PM_TIMER_MASK;
-		if (ticks >= PM_TIMER_LEAST) {
-			clock->tsc_hz = divide((now.tsc - post->start.tsc) * PM_TIMER_HZ, ticks);
-			return false;
-		}
 	}
-	return ++post->halts <= HALTS_MOST;
+	post->last = post->start;
+	if (tick_comes(post)) {
+		post->halts = 1;
+		return true;
+	}
+	for (polls = 0; polls < MOST_POLLS / 2 && !measured(post, clock); polls++)
+		;
+	return false;
 }
 
 /* ------------------------------------------------------------------------
@@ -210,7 +257,7 @@ static u64 rtc_nanoseconds(u8 century_index)
 {
 	struct rtc rtc, again;
 	u32 polls, hours, year, century;
-	u8 index = inb(CMOS_INDEX), b;
+	u8 b;
 	bool binary;
 
 	if (!century_index)
@@ -224,8 +271,7 @@ static u64 rtc_nanoseconds(u8 century_index)
 	}
 	b = cmos(RTC_STATUS_B);
 	binary = b & RTC_STATUS_B_BINARY;
-	outb(CMOS_INDEX, index & 0x7f);
-	inb(CMOS_DATA);
+	cmos(RTC_STATUS_D); /* the index cannot be read back: leave a harmless one */
 
 	hours = rtc.hours & (b & RTC_STATUS_B_24H ? 0xff : (u8)~RTC_HOURS_PM);
 	if (!binary) {
@@ -242,10 +288,11 @@ static u64 rtc_nanoseconds(u8 century_index)
 			hours += 12;
 	}
 	century = binary ? rtc.century : from_bcd(rtc.century);
-	if (century < 19 || century > 99)
+	if (century < 19 || century > 21)
 		century = rtc.year < 70 ? 20 : 19;
 	year = century * 100 + rtc.year;
-	if (year < 1970 || !rtc.month || rtc.month > 12 || !rtc.day)
+	if (year < 1970 || rtc.year > 99 || !rtc.month || rtc.month > 12 || !rtc.day ||
+	    rtc.day > 31 || hours > 23 || rtc.minutes > 59 || rtc.seconds > 59)
 		return 0;
 	return (u64)(((days(year, rtc.month, rtc.day) * 24 + hours) * 60) + rtc.minutes) * 60 *
 		       1000000000u +

@@ -12,6 +12,8 @@
 	extern	post_main
 
 POST_SIZE equ	160			; struct post (rom.h), zeroed here
+POST_LINE equ	4			; its line; its first word is EFLAGS
+SAVED_EFLAGS equ 4 * 2 + 8 * 4		; from EBP: selectors and PUSHAD are below
 
 CODE32	equ	0x08
 DATA32	equ	0x10
@@ -69,6 +71,9 @@ post_entry:
 	mov	cx, POST_SIZE
 	xor	al, al
 	rep stosb
+	mov	di, sp
+	mov	eax, [ss:ebp + SAVED_EFLAGS]
+	stosd
 	; A GDT on the stack: the code segment's base is only known now.
 	push	dword 0x008f9300	; DATA16: base 0, 4 GiB
 	push	dword 0x0000ffff
@@ -154,7 +159,7 @@ real_again:
 	cli
 	jmp	post_entry.step
 .done:	mov	ds, cx
-	lea	si, [edi + 6 + GDT_SIZE]
+	lea	si, [edi + 6 + GDT_SIZE + POST_LINE]
 	call	print
 
 post_return:

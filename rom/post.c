@@ -109,6 +109,7 @@ static bool install(struct rom_image *image, struct post *post, struct line *lin
 	acpi_find(&state->acpi);
 	*base_memory = (u16)new_kib;
 	post->taken_kib = old_kib - new_kib;
+	post->state = state;
 	image_patch(image, &image->state_distance, (u32)state - (u32)image);
 	return true;
 }
@@ -123,10 +124,10 @@ bool post_main(struct rom_image *image, struct post *post)
 	struct line line = { post->line, post->line + POST_LINE - 1 };
 	struct state *state;
 
-	if (!post->halts && !install(image, post, &line))
+	if (!post->state && !install(image, post, &line))
 		return false;
-	state = at(*(u16 *)at(BDA_BASE_MEMORY) * 1024u);
-	if (clock_measure(&state->clock, &state->acpi, post))
+	state = post->state;
+	if (clock_measure(&state->clock, post))
 		return true;
 	clock_start(&state->clock, state->acpi.rtc_century);
 	if (!state->quiet)

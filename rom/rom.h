@@ -64,6 +64,7 @@ struct acpi {
 	u8 reset_value;
 	u16 reset_port;
 	u8 rtc_century; /* index in the CMOS; 0: none */
+	u8 hpet_replaces_pit; /* at POST */
 };
 
 /* One alarm that SetAlarm armed, in cycles of its counter. */
@@ -87,9 +88,11 @@ struct clock {
 /*
  * The ROM's memory: STATE_KIB below the top of conventional memory, on a page
  * boundary, at the same distance from the image in every address space that
- * maps the first megabyte in one piece.
+ * maps the first megabyte in one piece. With 639 KiB, which every BIOS here
+ * starts from, that is 9F000: where Bochs' BIOS ends usable memory in its
+ * E820 whatever 40:13 says.
  */
-#define STATE_KIB 4
+#define STATE_KIB 3
 struct state {
 	u32 magic;
 	u32 image;	/* physical address of the image that this belongs to */
@@ -116,17 +119,22 @@ struct clock_sample {
 };
 
 /* What POST keeps between its steps, on the firmware's stack (rom/entry.asm). */
-#define POST_LINE 128
+#define POST_LINE 96
 struct post {
+	u32 eflags;	      /* of the firmware's call */
 	char line[POST_LINE]; /* for the console, NUL-terminated */
+	struct state *state;
 	u32 halts;
 	u32 taken_kib;
-	struct clock_sample start;
+	bool pm_timer;		   /* measure against it; otherwise against the PIT */
+	u32 ticks;		   /* from start to last */
+	struct clock_sample start, last;
 };
 _Static_assert(sizeof(struct post) <= 160, "POST_SIZE in rom/entry.asm");
+_Static_assert(__builtin_offsetof(struct post, line) == 4, "POST_LINE in rom/entry.asm");
 
 /* rom/clock.c: true: halt until the next interrupt, then call again. */
-bool clock_measure(struct clock *clock, const struct acpi *acpi, struct post *post);
+bool clock_measure(struct clock *clock, struct post *post);
 void clock_start(struct clock *clock, u8 rtc_century);
 
 /* rom/time.c */

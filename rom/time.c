@@ -12,6 +12,7 @@
 #define PIT_CONTROL 0x43
 #define PIT_ONE_SHOT 0x30 /* channel 0, 16 bits, mode 0 */
 #define PIT_PERIODIC 0x34 /* channel 0, 16 bits, mode 2 */
+#define PIT_SHORTEST 2
 #define PIT_LONGEST 0x10000
 
 #define NANOSECONDS 1000000000u
@@ -88,11 +89,13 @@ static void pit_load(u8 mode, u32 count)
 	outb(PIT_CHANNEL_0, (u8)(count >> 8)); /* 0 means PIT_LONGEST */
 }
 
-/* Cycles to PIT ticks, rounded up, at most one turn of the counter. */
+/* Cycles to PIT ticks, rounded up, at most one turn of the counter; mode 2 wants two. */
 static u32 pit_ticks(const struct clock *clock, u64 cycles)
 {
 	u64 ticks = multiply(cycles, clock->pit_per_cycle) + 1;
 
+	if (ticks < PIT_SHORTEST)
+		return PIT_SHORTEST;
 	return ticks < PIT_LONGEST ? (u32)ticks : PIT_LONGEST;
 }
 
@@ -116,6 +119,7 @@ static void pit_program(struct clock *clock, u64 now)
 		pit_load(PIT_ONE_SHOT, pit_ticks(clock, first->expiry - now));
 }
 
+u32 rom_cancel_alarm(u32 flags);
 void rom_set_alarm(u32 flags, u64 expiry, u64 period);
 void rom_set_alarm(u32 flags, u64 expiry, u64 period)
 {
@@ -124,8 +128,12 @@ void rom_set_alarm(u32 flags, u64 expiry, u64 period)
 	struct alarm *alarm;
 	u64 now = rdtsc();
 
-	if (!state || counter > VMI_CYCLES_AVAILABLE || (flags & VMI_ALARM_WIRED_LVTT))
+	if (!state || !state->clock.tsc_hz || counter > VMI_CYCLES_AVAILABLE)
 		return;
+	if (flags & VMI_ALARM_WIRED_LVTT) {
+		rom_cancel_alarm(flags);
+		return;
+	}
 	alarm = &state->clock.alarm[counter];
 	alarm->armed = true;
 	alarm->period = flags & VMI_ALARM_PERIODIC ? period : 0;
@@ -133,7 +141,6 @@ void rom_set_alarm(u32 flags, u64 expiry, u64 period)
 	pit_program(&state->clock, now);
 }
 
-u32 rom_cancel_alarm(u32 flags);
 u32 rom_cancel_alarm(u32 flags)
 {
 	struct state *state = state_find();

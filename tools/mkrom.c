@@ -211,11 +211,11 @@ static unsigned get16(const unsigned char *at)
 /* Lengths and checksums. */
 static void finish(struct buffer *image)
 {
-	static const unsigned char zeros[BLOCK];
+	static const unsigned char zeros[VMI_SCAN_STEP];
 	unsigned char *rom;
 	unsigned pci, pnp, blocks;
 
-	append(image, zeros, (BLOCK - image->size % BLOCK) % BLOCK);
+	append(image, zeros, -image->size % VMI_SCAN_STEP); /* the next image's boundary */
 	rom = image->data;
 	blocks = image->size / BLOCK;
 	if (blocks > 127)

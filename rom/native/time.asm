@@ -29,11 +29,13 @@
 ; In:	EAX = flags, ECX:EDX = expiry, [esp+4] = period low, [esp+8] = high
 ; Out:	nothing
 ; Clobbers: flags
+; Interrupts are off: a handler may set alarms too, and the PIT takes two bytes.
 	stub	SetAlarm
 	push	eax
 	push	ecx
 	push	edx
 	pushfd
+	cli
 	cld
 	push	dword [esp + 24]
 	push	dword [esp + 24]
@@ -51,7 +53,7 @@
 ; Out:	EAX = 1 was armed, 0 not
 ; Clobbers: flags
 	stub	CancelAlarm
-	to_c	rom_cancel_alarm, eax
+	to_c	rom_cancel_alarm, eax, cli
 	endstub
 
 ; In:	nothing

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * RUN: {flat,high,pae},rom={vmi,vmi-13,vmi-6},cpu=max
+ * RUN: {flat,high,pae},rom={vmi,vmi-13,vmi-6},cpu=max,icount
  */
 #include "calls.h"
 

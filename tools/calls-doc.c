@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * calls-doc include/vmi_abi.h: docs/calls.md, the reference of the calls.
+ * calls-doc --tsv: the table of calls for scripts, one row a call:
+ * name, numbers in 3.0, 13.x and 6.1, in, out, clobber, convention, segments,
+ * defer class, text.
+ *
+ * The rows are an expansion of VMI_CALLS; the header's own text is read for the
+ * group headings alone, which are comments of the table.
+ */
+#include <err.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "columns.h"
+#include "vmi_abi.h"
+
+static const struct call {
+	const char *name;
+	unsigned number[3];
+	const char *type, *args;
+	unsigned in, out, clobber, conv, seg, defer;
+	const char *text;
+} calls[] = {
+#define ROW(name, n3, n13, n6, type, args, in, out, clobber, conv, seg, defer, text)               \
+	{ #name, { n3, n13, n6 }, #type, #args, in, out, clobber, conv, seg, defer, text },
+	/* clang-format off */
+	VMI_CALLS(ROW)
+/* clang-format on */
+#undef ROW
+};
+
+#define MAX_LINE 256			      /* "%255[^,]" below */
+static char groups[VMI_CALL_COUNT][MAX_LINE]; /* heading above call n; empty: none */
+
+/* Finds the comments of the table: lines of one comment before a row. */
+static void read_groups(const char *path)
+{
+	char line[MAX_LINE], heading[MAX_LINE] = "", name[MAX_LINE];
+	FILE *in = fopen(path, "r");
+	size_t n = 0;
+
+	if (!in)
+		err(1, "%s: give the path of include/vmi_abi.h", path);
+	while (fgets(line, sizeof(line), in) && strncmp(line, "#define VMI_CALLS(", 18))
+		;
+	while (n < VMI_CALL_COUNT && fgets(line, sizeof(line), in)) {
+		char *end = strstr(line, " */");
+
+		if (!strncmp(line, "\t/* ", 4) && end) {
+			*end = '\0';
+			snprintf(heading, sizeof(heading), "%s", line + 4);
+		} else if (sscanf(line, "\tX(%255[^,]", name) == 1) {
+			if (strcmp(name, calls[n].name))
+				errx(1,
+				     "%s: found %s where the table has %s: build calls-doc "
+				     "of this header",
+				     path, name, calls[n].name);
+			strcpy(groups[n++], heading);
+			heading[0] = '\0';
+		}
+	}
+	fclose(in);
+	if (n < VMI_CALL_COUNT || !groups[0][0])
+		errx(1, "%s: the table of calls has no heading or no end", path);
+}
+
+/* Text inside a cell of a Markdown table. */
+static void print_cell(const char *text)
+{
+	for (; *text; text++)
+		printf(*text == '|' ? "\\|" : "%c", *text);
+}
+
+static const char *number_text(char text[COLUMN_TEXT], size_t n, size_t revision)
+{
+	if (revision == 0 && n == VMI_ID_Init)
+		snprintf(text, COLUMN_TEXT, "@%x", VMI_3_INIT);
+	else if (revision == 0 && n == VMI_ID_GetRelocationInfo)
+		snprintf(text, COLUMN_TEXT, "@%x", VMI_3_GETRELOC);
+	else
+		return column_number(text, calls[n].number[revision]);
+	return text;
+}
+
+static void print_row(size_t n)
+{
+	const struct call *call = &calls[n];
+	char text[COLUMN_TEXT];
+
+	printf("| %s |", call->name);
+	for (size_t r = 0; r < 3; r++)
+		printf(" %s |", number_text(text, n, r));
+	printf(" %s |", column_registers(text, call->in, call->conv));
+	printf(" %s |", column_registers(text, call->out, call->conv));
+	printf(" %s |", call->clobber == VMI_STD
+				? "std"
+				: column_registers(text, call->clobber, call->conv));
+	printf(" %s | %s | %s | ", column_convention(call->conv), column_segments(call->seg),
+	       column_defer(call->defer));
+	print_cell(call->text);
+	printf(" |\n");
+}
+
+/* "struct vmi_dtr * dtr" is "struct vmi_dtr *dtr". */
+static void print_prototype(const struct call *call)
+{
+	printf("%s VMI_%s", call->type, call->name);
+	for (const char *at = call->args; *at; at++)
+		if (*at != ' ' || at[-1] != '*')
+			putchar(*at);
+	printf(";\n");
+}
+
+static void print_group(size_t first, size_t end)
+{
+	size_t prototypes = 0;
+
+	printf("\n## %s\n\n", groups[first]);
+	printf("| call | 3.0 | 13.x | 6.1 | in | out | may lose | entry | segments | defer | "
+	       "effect |\n");
+	printf("|---|---|---|---|---|---|---|---|---|---|---|\n");
+	for (size_t n = first; n < end; n++) {
+		print_row(n);
+		prototypes += calls[n].conv == VMI_CONV_C;
+	}
+	if (!prototypes)
+		return;
+	printf("\n```c\n");
+	for (size_t n = first; n < end; n++)
+		if (calls[n].conv == VMI_CONV_C)
+			print_prototype(&calls[n]);
+	printf("```\n");
+}
+
+static void print_by_number(void)
+{
+	printf("\n## By number\n\n"
+	       "13.x and 6.1 have the code of call n at offset n * %d of the image.\n\n"
+	       "| n | offset | 3.0 | 13.x | 6.1 |\n|---|---|---|---|---|\n",
+	       VMI_SLOT);
+	for (unsigned number = 0; number < VMI_NO; number++) {
+		const char *names[3] = { "", "", "" };
+
+		for (size_t n = 0; n < VMI_CALL_COUNT; n++)
+			for (size_t r = 0; r < 3; r++)
+				if (calls[n].number[r] == number)
+					names[r] = calls[n].name;
+		if (names[0][0] || names[1][0] || names[2][0])
+			printf("| %u | %03x | %s | %s | %s |\n", number, number * VMI_SLOT,
+			       names[0], names[1], names[2]);
+	}
+}
+
+static void print_reference(void)
+{
+	printf("# Reference of the calls\n\n"
+	       "Generated by `make docs` from the table VMI_CALLS of\n"
+	       "[include/vmi_abi.h](../include/vmi_abi.h): change that, not this file.\n\n"
+	       "- *3.0, 13.x, 6.1*: the number of the call in that revision, - where it has none.\n"
+	       "  3.0 passes numbers to GetRelocationInfo and has two calls at fixed offsets (@).\n"
+	       "  13.x and 6.1 have call n at offset n * %d. Every call, numbered or not, has the\n"
+	       "  ELF symbol VMI_*name* in every image.\n"
+	       "- *in*, *out*: registers and stack words; memory: what an argument points to.\n"
+	       "- *may lose*: what a guest has to expect; std is EAX, ECX, EDX and flags. The "
+	       "stubs\n"
+	       "  of this project preserve every register and every flag outside OSZAPC that is "
+	       "not\n"
+	       "  in *out*.\n"
+	       "- *entry*: C is a near CALL, regparm(3), 64-bit values low word first, the caller\n"
+	       "  pops; REGS a near CALL with registers as given; JUMP a JMP with the frame at\n"
+	       "  [esp]; EXIT a CALL with its return address above the frame. JUMP and EXIT do "
+	       "not\n"
+	       "  return.\n"
+	       "- *segments*: FLAT assumes flat CS, SS, DS and ES, CSSS only CS and SS.\n"
+	       "- *defer*: the class under which SetDeferredMode (3.0: SetLazyMode) lets the host\n"
+	       "  queue the call; - is never.\n",
+	       VMI_SLOT);
+	for (size_t first = 0, end; first < VMI_CALL_COUNT; first = end) {
+		for (end = first + 1; end < VMI_CALL_COUNT && !groups[end][0];)
+			end++;
+		print_group(first, end);
+	}
+	print_by_number();
+	printf("\n## Flags and structures\n\n"
+	       "All are in [include/vmi_abi.h](../include/vmi_abi.h), with their values and "
+	       "layout.\n"
+	       "\n"
+	       "| what | names |\n|---|---|\n"
+	       "| interrupt masks | VMI_IF |\n"
+	       "| Reboot | VMI_REBOOT_* |\n"
+	       "| page kinds, 3.0 | VMI_PAGE_* |\n"
+	       "| page kinds, 13.x | VMI_13_PAGE_* |\n"
+	       "| page-table writes | VMI_PAGE_CURRENT_AS, VMI_PAGE_DEFER, VMI_PAGE_VA_MASK |\n"
+	       "| FlushTLB | VMI_FLUSH_* |\n"
+	       "| FlushDeferredCalls, 13.x | VMI_13_FLUSH_* |\n"
+	       "| SetLazyMode | VMI_LAZY_* |\n"
+	       "| SetDeferredMode | VMI_DEFER_* |\n"
+	       "| counters | VMI_CYCLES_* |\n"
+	       "| SetAlarm, CancelAlarm | VMI_ALARM_* |\n"
+	       "| answers of GetRelocationInfo | VMI_RELOC_*, struct vmi_relocation_info |\n"
+	       "| headers | struct vmi_rom_header, vmi_pci_data, vmi_pnp_header |\n"
+	       "| images | struct vmi3_image, vmi13_image, vmi6_image |\n"
+	       "| section .vmi.calls | struct vmi_call_record |\n"
+	       "| annotations of RFC Linux | struct vmi_annotation |\n"
+	       "| SetInitialAPState | struct vmi_ap_state |\n"
+	       "| SetGDT, SetIDT, GetGDT, GetIDT | struct vmi_dtr |\n");
+}
+
+static void print_tsv(void)
+{
+	for (size_t n = 0; n < VMI_CALL_COUNT; n++) {
+		const struct call *call = &calls[n];
+		char text[COLUMN_TEXT];
+
+		printf("%s", call->name);
+		for (size_t r = 0; r < 3; r++)
+			printf("\t%s", number_text(text, n, r));
+		printf("\t%s", column_registers(text, call->in, call->conv));
+		printf("\t%s", column_registers(text, call->out, call->conv));
+		printf("\t%s", column_registers(text, call->clobber, call->conv));
+		printf("\t%s\t%s\t%s\t%s\n", column_convention(call->conv),
+		       column_segments(call->seg), column_defer(call->defer), call->text);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	if (argc != 2 || (argv[1][0] == '-' && strcmp(argv[1], "--tsv")))
+		errx(1, "usage: calls-doc include/vmi_abi.h | --tsv");
+	if (argv[1][0] == '-') {
+		print_tsv();
+	} else {
+		read_groups(argv[1]);
+		print_reference();
+	}
+	if (fflush(stdout))
+		err(1, "writing");
+	return 0;
+}
