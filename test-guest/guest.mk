@@ -14,14 +14,14 @@ GUEST_FOLDERS := calls
 GUESTS := $(sort $(patsubst test-guest/%.c,%,$(wildcard test-guest/*.c)) $(GUEST_FOLDERS))
 GUEST_FILES := $(foreach g,$(GUESTS),$(GUEST_VARIANTS:%=$(O)/test-guest/$(g).%))
 
-GUEST_CFLAGS := -std=gnu11 -m32 -march=i686 -O1 -g -ffreestanding -fno-pic -mgeneral-regs-only \
+GUEST_CFLAGS := -std=gnu11 -m32 -march=i386 -O1 -g -ffreestanding -fno-pic -mgeneral-regs-only \
 	-fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none \
 	-fno-strict-aliasing -fno-omit-frame-pointer -fno-builtin \
 	-Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes \
 	-Iinclude -Itest-guest/lib
 
 GUEST_LIB := $(patsubst %.c,$(O)/%.o,$(sort $(wildcard test-guest/lib/*.c))) \
-	$(O)/test-guest/lib/trap.o $(O)/test-guest/lib/enter.o
+	$(patsubst %.S,$(O)/%.o,$(filter-out %/start.S,$(sort $(wildcard test-guest/lib/*.S))))
 
 guests: $(GUEST_FILES)
 

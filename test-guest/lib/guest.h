@@ -64,6 +64,10 @@ void print(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void vprint(const char *format, va_list args);
 void console(bool on); /* print to the VGA text screen too */
 
+/* Test points that ran before a reset count on. */
+void points_before(u32 n);
+/* The plan is known: for guests that do not end by finish(). */
+void plan(u32 n);
 /* One test point. Returns good. */
 bool ok(bool good, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void skip(const char *why, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -201,6 +205,14 @@ void *page(void); /* a zeroed page, for good */
 void *user_page(void); /* the same, for user mode too */
 
 /* ------------------------------------------------------------------------
+ * Other processors (smp.c, ap.S)
+ */
+
+u32 apic_id(void);
+/* Runs f on the CPU with that APIC ID, with a stack of its own; false: it did not come. */
+bool cpu_start(u32 apic_id, void (*f)(void));
+
+/* ------------------------------------------------------------------------
  * The ROM (rom.c)
  */
 
@@ -224,6 +236,8 @@ u32 rom_entry(const struct rom *rom, u32 number, u32 *type);
 u32 rom_init(const struct rom *rom);
 
 extern const char *const call_name[VMI_CALL_COUNT];
+/* The first megabyte again, at another linear address, the ROM area read-only. */
+void rom_alias(struct rom *rom, u32 linear);
 
 /* A function of the ROM by name: VMI(&rom, GetCR0)(). */
 #define VMI(rom, name) ((vmi_##name##_fn *)rom_symbol(rom, "VMI_" #name))

@@ -122,3 +122,19 @@ u32 rom_init(const struct rom *rom)
 	_Static_assert(VMI_3_INIT == VMI_6_Init * VMI_SLOT, "Init of every revision");
 	return init(0);
 }
+
+#define CR0_WP 0x10000
+
+void rom_alias(struct rom *rom, u32 linear)
+{
+	u32 physical;
+
+	for (physical = 0; physical < 0x100000; physical += 4096)
+		map(linear + physical, physical,
+		    physical >= VMI_SCAN_FIRST && physical < 0xe0000 ? PTE_P : PTE_P | PTE_W);
+	set_cr0(cr0() | CR0_WP);
+	if (!rom_at(rom, rom->physical))
+		bail("the image has gone");
+	rom->image = at(linear + rom->physical);
+	rom->header = at((u32)rom->image);
+}

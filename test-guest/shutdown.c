@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Shutdown stops a CPU for good; that of the last CPU that called Init powers
+ * the machine off, unless the option says no.
+ *
+ * RUN: flat,rom={vmi,vmi-13,vmi-6},machine={pc,q35},end=poweroff
+ * RUN: {flat,pae},rom=vmi,smp=4,end=poweroff
+ * RUN: {flat,high},rom=vmi,smp=2,poweroff=off
+ */
+#include "guest.h"
+
+static struct rom rom;
+static volatile u32 ticks[8], go_down;
+
+static void power(void)
+{
+	u32 type, entry = rom_entry(&rom, rom_number(&rom, VMI_ID_Shutdown), &type);
+
+	((vmi_Shutdown_fn *)at(entry))();
+	bail("Shutdown returned on CPU %u", apic_id());
+}
+
+static void delay(void)
+{
+	u32 i;
+
+	for (i = 0; i < 100000; i++)
+		inb(0x80);
+}
+
+static bool alive(u32 cpu)
+{
+	u32 before = ticks[cpu];
+
+	delay();
+	return ticks[cpu] != before;
+}
+
+static void on_ap(void)
+{
+	u32 id = apic_id();
+
+	rom_init(&rom);
+	while (go_down != id)
+		ticks[id]++;
+	power();
+}
+
+/* The BSP is the only one to have called Init, and it goes: this CPU looks on. */
+static void watch(void)
+{
+	while (!go_down)
+		;
+	delay();
+	ok(!alive(0), "the last CPU stopped, the machine did not");
+	finish();
+}
+
+void guest_main(void)
+{
+	u32 cpu, cpus = option_number("cpus", 1);
+
+	ok(rom_find(&rom, option_number("major", 3)), "image");
+	ok(rom_init(&rom) == 0, "Init");
+	if (strsame(option("poweroff") ?: "", "off")) {
+		cpu_start(1, watch);
+		go_down = 1;
+		ticks[0]++;
+		power();
+	}
+	for (cpu = 1; cpu < cpus; cpu++) {
+		expect(cpu_start(cpu, on_ap), "CPU %u does not start", cpu);
+		expect(alive(cpu), "CPU %u does nothing", cpu);
+		point("CPU %u runs", cpu);
+	}
+	for (cpu = 1; cpu < cpus; cpu++) {
+		go_down = cpu;
+		delay();
+		expect(!alive(cpu), "CPU %u runs", cpu);
+		expect(cpu == cpus - 1 || alive(cpu + 1), "CPU %u stopped too", cpu + 1);
+		point("CPU %u stopped alone", cpu);
+	}
+	plan(2 + (cpus - 1) * 2); /* the last one: QEMU ends, or the runner says so */
+	power();
+}
