@@ -600,11 +600,25 @@ VMI_ASSERT(header_pci, VMI_OFFSET(struct vmi_rom_header, pci_header_offset) == 0
 VMI_ASSERT(header_pnp, VMI_OFFSET(struct vmi_rom_header, pnp_header_offset) == 0x1a);
 VMI_ASSERT(header_size, sizeof(struct vmi_rom_header) == 0x20);
 
+/*
+ * What this project's images say in the 32 reserved bytes behind it. The names
+ * are NUL-terminated.
+ */
+struct vmi_about {
+	vmi_u32 state_distance; /* state - image, in bytes; 0: POST has not run or could not write */
+	vmi_u16 calls;		/* offset of .vmi.calls */
+	vmi_u16 call_count;	/* records there */
+	char host[8];		/* "native" */
+	char clock[8];		/* "tsc" */
+	vmi_u8 reserved[8];
+};
+VMI_ASSERT(about_size, sizeof(struct vmi_about) == 0x20);
+
 /* 3.0: 96 reserved bytes, then code. */
 struct vmi3_image {
 	struct vmi_rom_header header;
-	vmi_u8 reserved[0x20];
-	vmi_u8 elf_header[0x40]; /* this project's; reserved in the revision */
+	struct vmi_about about;	 /* this project's; reserved in every revision */
+	vmi_u8 elf_header[0x40]; /* likewise in 3.0 */
 	vmi_u8 init[8];
 	vmi_u8 get_reloc[8];
 };
@@ -616,7 +630,7 @@ VMI_ASSERT(v3_getreloc, VMI_OFFSET(struct vmi3_image, get_reloc) == VMI_3_GETREL
 /* 13.x: the slots begin behind the headers, with number 4. */
 struct vmi13_image {
 	struct vmi_rom_header header;
-	vmi_u8 reserved[0x20];
+	struct vmi_about about;
 	vmi_u8 elf_header[0x40];
 	vmi_u8 slot[VMI_13_LAST - 4 + 1][VMI_SLOT];
 };
@@ -629,7 +643,7 @@ VMI_ASSERT(v13_end, sizeof(struct vmi13_image) == (VMI_13_LAST + 1) * VMI_SLOT);
 
 struct vmi6_image {
 	struct vmi_rom_header header;
-	vmi_u8 reserved[0x20];
+	struct vmi_about about;
 	vmi_u8 elf_header[0x40];
 	vmi_u8 slot[VMI_6_LAST - 4 + 1][VMI_SLOT];
 };

@@ -23,7 +23,7 @@
 #define PIT_STATUS_MODE 0x0e
 #define PIT_MODE_3 0x06
 
-#define EDGE_POLLS 1024	 /* a tick is 279 or 838 ns */
+#define EDGE_POLLS 1024	   /* a tick is 279 or 838 ns */
 #define MOST_POLLS 1000000 /* of a port, some 100 ns each at least */
 #define MOST_HALTS 16
 
@@ -175,9 +175,8 @@ static bool measured(struct post *post, struct clock *clock)
 	post->last = now;
 	if (post->ticks < (post->pm_timer ? PM_TIMER_LEAST : PIT_LEAST))
 		return false;
-	clock->tsc_hz = divide((now.tsc - post->start.tsc) *
-				       (post->pm_timer ? PM_TIMER_HZ : PIT_HZ),
-			       post->ticks);
+	clock->tsc_hz = divide(
+		(now.tsc - post->start.tsc) * (post->pm_timer ? PM_TIMER_HZ : PIT_HZ), post->ticks);
 	return true;
 }
 
@@ -247,7 +246,7 @@ static u32 from_bcd(u32 value)
 /* Days from 1970-01-01 to a day of the Gregorian calendar. */
 static u32 days(u32 year, u32 month, u32 day)
 {
-	u32 y = month > 2 ? year : year - 1;	    /* years begin in March */
+	u32 y = month > 2 ? year : year - 1; /* years begin in March */
 	u32 m = month > 2 ? month - 3 : month + 9;
 
 	return y * 365 + y / 4 - y / 100 + y / 400 + (m * 153 + 2) / 5 + day - 1 - 719468;

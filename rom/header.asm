@@ -64,10 +64,12 @@ bits 32
 	dw	pci_data
 	dw	pnp_header
 	dd	0
-	; struct rom_image: reserved bytes of every revision
+	; struct vmi_about
 	dd	0			; state_distance: POST
 	dw	rom_calls
 	dw	call_count
+	db	"native", 0, 0
+	db	"tsc", 0, 0, 0, 0, 0
 	times	VMI_ELF - ($ - $$) db 0
 
 ; ---------------------------------------------------------------------------

@@ -27,7 +27,10 @@ u32 rom_init(void)
 	state = state_find();
 	if (!state)
 		return (u32)-1;
-	__asm__ volatile("lock btsl %1, %0" : "+m"(state->cpus) : "r"(one.ebx >> 24) : "cc", "memory");
+	__asm__ volatile("lock btsl %1, %0"
+			 : "+m"(state->cpus)
+			 : "r"(one.ebx >> 24)
+			 : "cc", "memory");
 	return 0;
 }
 
@@ -39,11 +42,11 @@ u64 rom_get_relocation_info(u32 call);
 u64 rom_get_relocation_info(u32 call)
 {
 	const struct rom_image *image = rom_addr(rom_image);
-	const struct vmi_call_record *record = at((u32)image + image->calls);
+	const struct vmi_call_record *record = at((u32)image + image->about.calls);
 	bool revision_3 = image->header.api_version_major == 3;
 	u32 n;
 
-	for (n = image->call_count; n; n--, record++) {
+	for (n = image->about.call_count; n; n--, record++) {
 		u32 number = revision_3 ? record->number_3 : record->number_13;
 
 		if (number == call && number != VMI_NO) {

@@ -75,7 +75,11 @@ static void banner(struct line *line, const struct rom_image *image, const struc
 	put_number(line, image->header.api_version_minor, 10);
 	put(line, STR(" at "));
 	put_number(line, (u32)image, 16);
-	put(line, STR(", host native, "));
+	put(line, STR(", host "));
+	put(line, image->about.host);
+	put(line, STR(", clock "));
+	put(line, image->about.clock);
+	put(line, STR(", "));
 	put_number(line, kib, 10);
 	put(line, STR(" KiB at "));
 	put_number(line, (u32)state, 16);
@@ -110,7 +114,7 @@ static bool install(struct rom_image *image, struct post *post, struct line *lin
 	*base_memory = (u16)new_kib;
 	post->taken_kib = old_kib - new_kib;
 	post->state = state;
-	image_patch(image, &image->state_distance, (u32)state - (u32)image);
+	image_patch(image, &image->about.state_distance, (u32)state - (u32)image);
 	return true;
 }
 

@@ -40,14 +40,11 @@ typedef _Bool bool;
 		str_;                                                                              \
 	})
 
-/* The image's own words, behind the published header (rom/header.asm). */
 struct rom_image {
 	struct vmi_rom_header header;
-	u32 state_distance; /* state - image, in bytes; 0: POST could not write the image */
-	u16 calls;	    /* offset of .vmi.calls */
-	u16 call_count;
+	struct vmi_about about;
 };
-_Static_assert(sizeof(struct rom_image) <= VMI_ELF, "the ELF header follows");
+_Static_assert(sizeof(struct rom_image) == VMI_ELF, "the ELF header follows");
 
 /* Byte 6 of the image balances the checksum. */
 #define ROM_CHECKSUM 6
@@ -63,7 +60,7 @@ struct acpi {
 	u8 s5_typ_b;
 	u8 reset_value;
 	u16 reset_port;
-	u8 rtc_century; /* index in the CMOS; 0: none */
+	u8 rtc_century;	      /* index in the CMOS; 0: none */
 	u8 hpet_replaces_pit; /* at POST */
 };
 
@@ -75,10 +72,10 @@ struct alarm {
 };
 
 struct clock {
-	u64 tsc_hz;	   /* 0: not known, nothing below is */
-	u64 ns_per_cycle;  /* 32.32 fixed point, as the next one */
+	u64 tsc_hz;	  /* 0: not known, nothing below is */
+	u64 ns_per_cycle; /* 32.32 fixed point, as the next one */
 	u64 pit_per_cycle;
-	u64 wall_ns;	   /* since 1970, when the TSC read wall_tsc */
+	u64 wall_ns; /* since 1970, when the TSC read wall_tsc */
 	u64 wall_tsc;
 	struct alarm alarm[2]; /* by counter; wired to IRQ0 */
 };
@@ -126,8 +123,8 @@ struct post {
 	struct state *state;
 	u32 halts;
 	u32 taken_kib;
-	bool pm_timer;		   /* measure against it; otherwise against the PIT */
-	u32 ticks;		   /* from start to last */
+	bool pm_timer; /* measure against it; otherwise against the PIT */
+	u32 ticks;     /* from start to last */
 	struct clock_sample start, last;
 };
 _Static_assert(sizeof(struct post) <= 160, "POST_SIZE in rom/entry.asm");
@@ -215,7 +212,8 @@ static inline struct cpuid cpuid(u32 leaf)
 {
 	struct cpuid r;
 
-	__asm__ volatile("cpuid" : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx)
+	__asm__ volatile("cpuid"
+			 : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx)
 			 : "a"(leaf), "c"(0));
 	return r;
 }

@@ -27,8 +27,8 @@ struct state *state_find(void)
 	u32 map = linear - physical;
 	u32 kib;
 
-	if (image->state_distance) {
-		struct state *state = at(linear + image->state_distance);
+	if (image->about.state_distance) {
+		struct state *state = at(linear + image->about.state_distance);
 
 		return state->magic == STATE_MAGIC ? state : NULL;
 	}

@@ -35,7 +35,8 @@ static void headers(const struct rom *rom)
 	expect(pci->image_length == h->rom_length, "PCI length %u", pci->image_length);
 	expect(pci->class_code == VMI_PCI_CLASS && pci->code_type == 0, "PCI class and code");
 	expect(h->virtual_top == 0, "virtual_top %x", h->virtual_top);
-	if (expect(pnp->signature == VMI_PNP_SIGNATURE && !sum(pnp, pnp->length * 16u), "$PnP header")) {
+	if (expect(pnp->signature == VMI_PNP_SIGNATURE && !sum(pnp, pnp->length * 16u),
+		   "$PnP header")) {
 		const char *maker = at((u32)rom->image + pnp->manufacturer);
 		const char *product = at((u32)rom->image + pnp->product);
 

@@ -36,7 +36,8 @@ void guest_main(void)
 	points_before(round * POINTS);
 	ok(rom_find(&rom, option_number("major", 3)), "round %u: the image", round);
 	ok(rom_init(&rom) == 0, "round %u: Init", round);
-	ok(VMI(&rom, GetCycleFrequency)() > 1000000 && *(u16 *)phys(0x413) == option_number("kib", 636),
+	ok(VMI(&rom, GetCycleFrequency)() > 1000000 &&
+		   *(u16 *)phys(0x413) == option_number("kib", 636),
 	   "round %u: the ROM's memory is where it was, %u KiB", round, *(u16 *)phys(0x413));
 	if (round == ARRAY_SIZE(how))
 		return;

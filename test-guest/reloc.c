@@ -45,7 +45,8 @@ static void number(u32 n)
 	} else if (!r) {
 		u64 (*nothing)(void) = at(eip);
 
-		if (expect(type == VMI_RELOC_CALL && eip >= (u32)rom.image && eip < (u32)rom.image + rom.size,
+		if (expect(type == VMI_RELOC_CALL && eip >= (u32)rom.image &&
+				   eip < (u32)rom.image + rom.size,
 			   "number %x: %llx, expected CALL", n, info))
 			expect(nothing() == 0, "number %x: the call returned something", n);
 	} else {

@@ -73,15 +73,19 @@ static void unaligned(void)
 		memset(around, 0xa5, sizeof(around));
 		memcpy(around + 8 + i, &value, i < 16 ? 8 : 0);
 		VMI(&rom, SetPxELong)(value, p, 0);
-		expect(same(around, two_pages + 4096 - 16, sizeof(around)), "SetPxELong at %x", (u32)p);
+		expect(same(around, two_pages + 4096 - 16, sizeof(around)), "SetPxELong at %x",
+		       (u32)p);
 		expect(VMI(&rom, GetPxELong)(p) == want, "GetPxELong at %x", (u32)p);
-		expect(VMI(&rom, SwapPxELongAtomic)(~value, p) == want, "SwapPxELongAtomic at %x", (u32)p);
+		expect(VMI(&rom, SwapPxELongAtomic)(~value, p) == want, "SwapPxELongAtomic at %x",
+		       (u32)p);
 		expect(VMI(&rom, DeactivatePxELongAtomic)(p) == ~want, "Deactivate at %x", (u32)p);
 		VMI(&rom, SetPxE)((u32)value, p, 0);
 		expect(VMI(&rom, GetPxE)(p) == (u32)want, "GetPxE at %x", (u32)p);
 		expect(VMI(&rom, SwapPxE)(p, 0x80000000) == (u32)want, "SwapPxE at %x", (u32)p);
-		expect(VMI(&rom, TestAndClearPxEBit)(p, 31) == 1, "TestAndClearPxEBit at %x", (u32)p);
-		expect(VMI(&rom, TestAndSetPxELongBit)(p, 63) == 0, "TestAndSetPxELongBit at %x", (u32)p);
+		expect(VMI(&rom, TestAndClearPxEBit)(p, 31) == 1, "TestAndClearPxEBit at %x",
+		       (u32)p);
+		expect(VMI(&rom, TestAndSetPxELongBit)(p, 63) == 0, "TestAndSetPxELongBit at %x",
+		       (u32)p);
 	}
 	point("entries at every alignment and across pages");
 }

@@ -23,7 +23,7 @@ struct buffer {
 	size_t size;
 };
 
-static void elf_die(const char *what)
+static void __attribute__((noreturn)) elf_die(const char *what)
 {
 	errx(1, "%s: %s", what, elf_errmsg(-1));
 }

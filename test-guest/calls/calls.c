@@ -40,10 +40,17 @@ static u32 random(void)
 
 void poison(void)
 {
-	u32 i, *word = &v.in.eax;
+	u32 i;
 
-	for (i = 0; i < 8; i++)
-		word[i] = random();
+	v.in = (struct cpu_state){
+		.eax = random(),
+		.ecx = random(),
+		.edx = random(),
+		.ebx = random(),
+		.ebp = random(),
+		.esi = random(),
+		.edi = random(),
+	};
 	for (i = 0; i < INVOKE_WORDS; i++)
 		v.word[i] = random();
 	v.in.eflags = pattern;
@@ -74,7 +81,8 @@ static void contract(u32 flags_mask, u32 flags_value)
 	};
 	u32 i, kept = ~(EFLAGS_OSZAPC | flags_mask);
 
-	expect(!flags_mask == !(call->out & VMI_EFL), "flags are an output here or in the table only");
+	expect(!flags_mask == !(call->out & VMI_EFL),
+	       "flags are an output here or in the table only");
 	for (i = 0; i < ARRAY_SIZE(registers); i++) {
 		size_t offset = registers[i].offset;
 
@@ -121,7 +129,8 @@ void arena_untouched_but(u32 first, u32 n)
 
 	for (i = 0; i < ARENA_WORDS; i++)
 		if (i < first || i >= first + n)
-			expect(arena[i] == 0xa5a50000 + i, "word %u of the memory is %08x", i, arena[i]);
+			expect(arena[i] == 0xa5a50000 + i, "word %u of the memory is %08x", i,
+			       arena[i]);
 }
 
 static u32 steps[STEPS_MAX];

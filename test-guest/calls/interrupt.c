@@ -74,8 +74,8 @@ void test_SetEFLAGS(void)
 {
 	static const u32 values[] = {
 		EFLAGS_1,
-		EFLAGS_1 | EFLAGS_OSZAPC | EFLAGS_IF | EFLAGS_DF | EFLAGS_IOPL | EFLAGS_NT | EFLAGS_AC |
-			EFLAGS_ID,
+		EFLAGS_1 | EFLAGS_OSZAPC | EFLAGS_IF | EFLAGS_DF | EFLAGS_IOPL | EFLAGS_NT |
+			EFLAGS_AC | EFLAGS_ID,
 		EFLAGS_1 | EFLAGS_VM | EFLAGS_RF | EFLAGS_VIF | EFLAGS_VIP | 0x1000,
 	};
 	u32 i;
@@ -259,7 +259,8 @@ void test_IRET16(void)
 		invoke_catch(VECTOR_USER);
 		frame((SEL_SPARE + 8 + 3) << 16, flags | 0x0ffe << 16, SEL_USER_DATA);
 		go_raw();
-		expect(v.trapped && v.trap.cs == SEL_SPARE + 8 + 3 && v.trap.eip == 2, "not in user mode");
+		expect(v.trapped && v.trap.cs == SEL_SPARE + 8 + 3 && v.trap.eip == 2,
+		       "not in user mode");
 		equal(v.trap.eflags, flags | kept, "EFLAGS in user mode");
 		equal(v.trap.esp & 0xffff, 0x0ffe, "SP in user mode");
 		equal(v.trap.ss, SEL_USER_DATA, "SS in user mode");
@@ -277,7 +278,7 @@ static bool irq_seen(struct trap *trap)
 static void sysexit(bool jump)
 {
 	u32 stack = user_code() + 0x800;
-	trap_handler *before;
+	trap_handler before;
 
 	wrmsr(IA32_SYSENTER_CS, SEL_CODE);
 	invoke_catch(VECTOR_USER);
@@ -286,8 +287,8 @@ static void sysexit(bool jump)
 	v.in.edx = user_code();
 	v.in.ecx = stack;
 	go_raw();
-	landed_in_user(VECTOR_USER, SEL_USER_CODE, user_code() + 2, pattern | EFLAGS_IF, SEL_USER_DATA,
-		       stack);
+	landed_in_user(VECTOR_USER, SEL_USER_CODE, user_code() + 2, pattern | EFLAGS_IF,
+		       SEL_USER_DATA, stack);
 	if (stepping())
 		return;
 

@@ -176,7 +176,8 @@ static void step_out(const struct trap *trap)
 
 void test_OUTS(void)
 {
-	static const u32 items[] = { PCI_ENABLE | 0x1110, PCI_ENABLE | 0x2220, PCI_ENABLE | 0x3330 };
+	static const u32 items[] = { PCI_ENABLE | 0x1110, PCI_ENABLE | 0x2220,
+				     PCI_ENABLE | 0x3330 };
 	u32 i;
 
 	outl(PCI_ADDRESS, PCI_ENABLE);

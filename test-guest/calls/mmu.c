@@ -181,7 +181,7 @@ static void test_and(bool set, bool bit_first, u32 bits)
 
 	for (i = 0; i < 2 * ARRAY_SIZE(numbers); i++) {
 		u32 bit = numbers[i / 2];
-		u64 was = i & 1 ? OLD : ~OLD, one = bit < bits ? (u64)1 << bit : 0;
+		u64 was = i & 1 ? OLD : ~OLD, one = bit < bits ? (u64)1 << (bit & 63) : 0;
 
 		poison();
 		arena_entry(was);
@@ -218,7 +218,11 @@ TEST_AND(TestAndClearPteBitLong, false, true, 64)
 static void set_entry_long(void)
 {
 	static const u64 values[][2] = {
-		{ OLD, NEW }, { OLD, 0 }, { 0, NEW }, { OLD & ~(u64)1, NEW }, { NEW, NEW + 0x100000000 },
+		{ OLD, NEW },
+		{ OLD, 0 },
+		{ 0, NEW },
+		{ OLD & ~(u64)1, NEW },
+		{ NEW, NEW + 0x100000000 },
 	};
 	u32 i;
 

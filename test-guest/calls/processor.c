@@ -80,7 +80,9 @@ void test_GetRelocationInfo(void)
 
 void test_CPUID(void)
 {
-	static const u32 leaves[][2] = { { 0, 0 }, { 1, 0 }, { 4, 0 }, { 4, 2 }, { 0x80000001, 0 } };
+	static const u32 leaves[][2] = {
+		{ 0, 0 }, { 1, 0 }, { 4, 0 }, { 4, 2 }, { 0x80000001, 0 }
+	};
 	u32 i, native[4];
 
 	for (i = 0; i < ARRAY_SIZE(leaves); i++) {
@@ -511,8 +513,10 @@ static void set_debug_registers(void)
 void test_SetDR(void)
 {
 	/* Nothing in DR7 enables a breakpoint; 4 and 5 are 6 and 7 where CR4.DE is clear. */
-	static const u32 values[8] = { 0x01020304, 0x11121314,	0x21222324,	   0x31323334,
-				       0xffff0ff1, DR7_FIXED | 0x100, 0xffff0ff2, DR7_FIXED | 0x200 };
+	static const u32 values[8] = {
+		0x01020304, 0x11121314,	       0x21222324, 0x31323334,
+		0xffff0ff1, DR7_FIXED | 0x100, 0xffff0ff2, DR7_FIXED | 0x200
+	};
 	static const u32 wrong[] = { 8, 0x80000000, 0xffffffff, 0x100 };
 	u32 i, n, want[8];
 
@@ -523,7 +527,8 @@ void test_SetDR(void)
 		poison();
 		go2(i < 8 ? i : wrong[i - 8], i < 8 ? values[i] : 0x55555555);
 		if (i < 8)
-			want[i] = stepping() && (i == 4 || i == 6) ? values[i] & ~DR6_STEP : values[i];
+			want[i] = stepping() && (i == 4 || i == 6) ? values[i] & ~DR6_STEP
+								   : values[i];
 		want[4] = want[6] = i == 4 ? want[4] : want[6];
 		want[5] = want[7] = i == 5 ? want[5] : want[7];
 		for (n = 0; n < 8; n++)

@@ -26,7 +26,7 @@ u32 tss[27] __attribute__((aligned(128)));
 static u8 trap_stack[8192] __attribute__((aligned(16)));
 
 volatile u32 irq_count[16];
-static trap_handler *handlers[256];
+static trap_handler handlers[256];
 
 u64 descriptor(u32 base, u32 limit, u16 flags)
 {
@@ -37,9 +37,9 @@ u64 descriptor(u32 base, u32 limit, u16 flags)
 	return (u64)high << 32 | low;
 }
 
-trap_handler *on_trap(u32 vector, trap_handler *handler)
+trap_handler on_trap(u32 vector, trap_handler handler)
 {
-	trap_handler *before = handlers[vector];
+	trap_handler before = handlers[vector];
 
 	handlers[vector] = handler;
 	return before;
@@ -48,7 +48,7 @@ trap_handler *on_trap(u32 vector, trap_handler *handler)
 void trap_dispatch(struct trap *trap)
 {
 	u32 irq = trap->vector - VECTOR_IRQ;
-	trap_handler *handler = handlers[trap->vector];
+	trap_handler handler = handlers[trap->vector];
 
 	if (irq < 16) {
 		irq_count[irq]++;
@@ -130,7 +130,8 @@ static void tables_start(void)
 		u32 entry = (u32)trap_entry + i * 16;
 		u32 type = i == VECTOR_USER || i == 3 ? GATE_USER : GATE_INTERRUPT;
 
-		idt[i] = (u64)((entry & 0xffff0000) | type) << 32 | SEL_CODE << 16 | (entry & 0xffff);
+		idt[i] = (u64)((entry & 0xffff0000) | type) << 32 | SEL_CODE << 16 |
+			 (entry & 0xffff);
 	}
 	dtr.limit = sizeof(gdt) - 1;
 	dtr.base = (u32)gdt;

@@ -81,7 +81,7 @@ bool equal(u32 got, u32 want, const char *what);
 bool equal64(u64 got, u64 want, const char *what);
 void point(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-void finish(void) __attribute__((noreturn));				 /* the plan, and exit */
+void finish(void) __attribute__((noreturn)); /* the plan, and exit */
 void bail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 void quit(u8 value) __attribute__((noreturn)); /* QEMU exits with value * 2 + 1 */
 
@@ -121,15 +121,15 @@ struct trap {
 	struct regs regs; /* esp is of the handler, not of the interrupted code */
 	u32 vector, error;
 	u32 eip, cs, eflags;
-	u32 esp, ss;			      /* where the privilege changed */
+	u32 esp, ss;			    /* where the privilege changed */
 	u32 v86_es, v86_ds, v86_fs, v86_gs; /* and from virtual-8086 mode */
 };
 
 /* A handler returns true where the trap is dealt with; otherwise the guest bails out. */
-typedef bool trap_handler(struct trap *trap);
-trap_handler *on_trap(u32 vector, trap_handler *handler); /* the one before */
+typedef bool (*trap_handler)(struct trap *trap);
+trap_handler on_trap(u32 vector, trap_handler handler); /* the one before */
 
-#define VECTOR_IRQ 0x20 /* IRQ 0 to 15 */
+#define VECTOR_IRQ 0x20	 /* IRQ 0 to 15 */
 #define VECTOR_USER 0x80 /* callable from user mode */
 
 extern volatile u32 irq_count[16];
@@ -201,7 +201,7 @@ bool paging_pae(void);
 void *pte_of(u32 linear);
 void map(u32 linear, u32 physical, u32 flags);
 void unmap(u32 linear);
-void *page(void); /* a zeroed page, for good */
+void *page(void);      /* a zeroed page, for good */
 void *user_page(void); /* the same, for user mode too */
 
 /* ------------------------------------------------------------------------
@@ -217,9 +217,9 @@ bool cpu_start(u32 apic_id, void (*f)(void));
  */
 
 struct rom {
-	u8 *image;		    /* linear */
+	u8 *image; /* linear */
 	u32 physical;
-	u32 size;		    /* bytes */
+	u32 size; /* bytes */
 	const struct vmi_rom_header *header;
 	u32 major, minor;
 	const struct vmi_call_record *record; /* one a row of the table */
@@ -229,7 +229,7 @@ struct rom {
 bool rom_find(struct rom *rom, u32 major);
 /* From a physical address on; false where there is no VMI image. */
 bool rom_at(struct rom *rom, u32 physical);
-u32 rom_symbol(const struct rom *rom, const char *name); /* linear, 0: none */
+u32 rom_symbol(const struct rom *rom, const char *name);   /* linear, 0: none */
 u32 rom_number(const struct rom *rom, enum vmi_call call); /* VMI_NO: none */
 /* Linear address of a call by number; 0 where GetRelocationInfo answers NONE or NOP. */
 u32 rom_entry(const struct rom *rom, u32 number, u32 *type);

@@ -15,7 +15,7 @@ static struct invoke *current;
 static bool caught[256];
 static step_hook *stepper;
 
-static bool catch(struct trap *trap)
+static bool end_by_trap(struct trap *trap)
 {
 	if (!current || !caught[trap->vector])
 		return false;
@@ -34,7 +34,7 @@ static bool step(struct trap *trap)
 
 void invoke(struct invoke *invoke)
 {
-	trap_handler *before = on_trap(1, step);
+	trap_handler before = on_trap(1, step);
 
 	invoke->trapped = false;
 	current = invoke;
@@ -48,7 +48,7 @@ void invoke(struct invoke *invoke)
 void invoke_catch(u32 vector)
 {
 	caught[vector] = true;
-	on_trap(vector, catch);
+	on_trap(vector, end_by_trap);
 }
 
 void invoke_catch_none(void)

@@ -62,7 +62,8 @@ u32 rom_symbol(const struct rom *rom, const char *name)
 bool rom_at(struct rom *rom, u32 physical)
 {
 	const struct vmi_rom_header *header = phys(physical);
-	const struct vmi_pci_data *pci = (const void *)((const u8 *)header + header->pci_header_offset);
+	const struct vmi_pci_data *pci =
+		(const void *)((const u8 *)header + header->pci_header_offset);
 	u32 section;
 
 	if (header->rom_signature != VMI_ROM_SIGNATURE || header->vmi_signature != VMI_SIGNATURE)

@@ -72,8 +72,8 @@ bool cpu_start(u32 id, void (*f)(void))
 	words->limit = sizeof(gdt) - 1;
 	words->gdt = to_phys(gdt);
 	if (paging()) { /* the page is at its own address until the CPU has left it */
-		u32 *high = paging_pae() ? (u32 *)((u64 *)phys(cr3() & 0xffffffe0) + 3) :
-					   &pd[guest_virt >> 22];
+		u32 *high = paging_pae() ? (u32 *)((u64 *)phys(cr3() & 0xffffffe0) + 3)
+					 : &pd[guest_virt >> 22];
 
 		pd = paging_pae() ? phys(cr3() & 0xffffffe0) : pd;
 		low_entry[0] = pd[0];
