@@ -86,33 +86,40 @@ static void banner(struct line *line, const struct rom_image *image, const struc
 	put(line, STR("\r\n"));
 }
 
-/* Take the memory and fill it in; false, and a line that says why. */
+static bool refuse(struct line *line, const char *why, u32 value, u32 base)
+{
+	put(line, STR("VMI ROM: not installed, "));
+	put(line, why);
+	put_number(line, value, base);
+	put(line, base == 10 ? STR(" KiB\r\n") : STR("\r\n"));
+	return false;
+}
+
+/*
+ * Find the memory that an earlier image took, or take it and fill it in. False,
+ * and a line that says why: nothing has changed.
+ */
 static bool install(struct rom_image *image, struct post *post, struct line *line)
 {
 	u16 *base_memory = at(BDA_BASE_MEMORY);
 	u32 old_kib = *base_memory;
 	u32 new_kib = (old_kib - STATE_KIB) & ~3u;
-	struct state *state = at(new_kib * 1024);
+	struct state *state = at(old_kib * 1024);
 
-	if (old_kib > 640 || old_kib < BASE_MEMORY_LEAST + STATE_KIB + 4) {
-		put(line, STR("VMI ROM: not installed, base memory is "));
-		put_number(line, old_kib, 10);
-		put(line, STR(" KiB\r\n"));
-		return false;
+	if (old_kib > 640 || old_kib < BASE_MEMORY_LEAST + STATE_KIB + 4)
+		return refuse(line, STR("base memory is "), old_kib, 10);
+	if (!is_state(state)) {
+		state = at(new_kib * 1024);
+		zero(state, sizeof(*state));
+		state->magic = STATE_MAGIC;
+		state->size = sizeof(*state);
+		if (*(volatile u32 *)&state->magic != STATE_MAGIC)
+			return refuse(line, STR("no memory at "), (u32)state, 16);
+		options_read(state);
+		acpi_find(&state->acpi);
+		*base_memory = (u16)new_kib;
+		post->taken_kib = old_kib - new_kib;
 	}
-	zero(state, sizeof(*state));
-	state->magic = STATE_MAGIC;
-	state->image = (u32)image;
-	if (*(volatile u32 *)&state->magic != STATE_MAGIC) {
-		put(line, STR("VMI ROM: not installed, no memory at "));
-		put_number(line, (u32)state, 16);
-		put(line, STR("\r\n"));
-		return false;
-	}
-	options_read(state);
-	acpi_find(&state->acpi);
-	*base_memory = (u16)new_kib;
-	post->taken_kib = old_kib - new_kib;
 	post->state = state;
 	image_patch(image, &image->about.state_distance, (u32)state - (u32)image);
 	return true;
@@ -131,9 +138,11 @@ bool post_main(struct rom_image *image, struct post *post)
 	if (!post->state && !install(image, post, &line))
 		return false;
 	state = post->state;
-	if (clock_measure(&state->clock, post))
-		return true;
-	clock_start(&state->clock, state->acpi.rtc_century);
+	if (post->taken_kib) { /* otherwise an earlier image has done all this */
+		if (clock_measure(&state->clock, post))
+			return true;
+		clock_start(&state->clock, state->acpi.rtc_century);
+	}
 	if (!state->quiet)
 		banner(&line, image, state, post->taken_kib);
 	return false;

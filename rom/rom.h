@@ -85,14 +85,15 @@ struct clock {
 /*
  * The ROM's memory: STATE_KIB below the top of conventional memory, on a page
  * boundary, at the same distance from the image in every address space that
- * maps the first megabyte in one piece. With 639 KiB, which every BIOS here
+ * maps the first megabyte in one piece. It describes the machine, so that all
+ * images share the one that the first image's POST took. With 639 KiB, which every BIOS here
  * starts from, that is 9F000: where Bochs' BIOS ends usable memory in its
  * E820 whatever 40:13 says.
  */
 #define STATE_KIB 3
 struct state {
 	u32 magic;
-	u32 image;	/* physical address of the image that this belongs to */
+	u32 size; /* of this structure: other builds may lay it out otherwise */
 	u32 cpus[8];	/* bit n: the CPU with APIC ID n has called Init and not Shutdown */
 	u8 no_poweroff; /* option: the last Shutdown only stops the CPU */
 	u8 quiet;	/* option: no banner */
@@ -101,8 +102,9 @@ struct state {
 };
 _Static_assert(sizeof(struct state) <= STATE_KIB * 1024, "state fits");
 
-/* The image's state, or NULL where POST has not run (rom/state.c). */
+/* The state, or NULL where POST has not run (rom/state.c). */
 struct state *state_find(void);
+bool is_state(const struct state *state);
 
 /* rom/acpi.c: fill in what the tables say; all 0 where there are none. */
 void acpi_find(struct acpi *acpi);

@@ -4,9 +4,9 @@
  *
  * POST writes its distance into the image. An image in real ROM (Bochs'
  * optromimage, a flash part) cannot take it: there the state is searched for,
- * from the top of conventional memory upwards, by the physical address that it
- * holds of its image. That address follows from the linear one, because guests
- * map the first megabyte at a multiple of 256 KiB.
+ * from the top of conventional memory upwards. Where that is in the guest's
+ * address space follows from the image's linear address, because guests map the
+ * first megabyte at a multiple of 256 KiB.
  */
 #include "rom.h"
 
@@ -14,28 +14,27 @@
 #define ROM_AREA_MASK 0x3ffff
 #define BDA_BASE_MEMORY 0x413 /* KiB below the EBDA */
 
-static bool is_state(const struct state *state, u32 image)
+bool is_state(const struct state *state)
 {
-	return state->magic == STATE_MAGIC && state->image == image;
+	return state->magic == STATE_MAGIC && state->size == sizeof(*state);
 }
 
 struct state *state_find(void)
 {
 	struct rom_image *image = rom_addr(rom_image);
 	u32 linear = (u32)image;
-	u32 physical = ROM_AREA | (linear & ROM_AREA_MASK);
-	u32 map = linear - physical;
+	u32 map = linear - (ROM_AREA | (linear & ROM_AREA_MASK));
 	u32 kib;
 
 	if (image->about.state_distance) {
 		struct state *state = at(linear + image->about.state_distance);
 
-		return state->magic == STATE_MAGIC ? state : NULL;
+		return is_state(state) ? state : NULL;
 	}
 	for (kib = *(u16 *)at(map + BDA_BASE_MEMORY); kib >= 64 && kib < 640; kib++) {
 		struct state *state = at(map + kib * 1024);
 
-		if (is_state(state, physical))
+		if (is_state(state))
 			return state;
 	}
 	return NULL;
