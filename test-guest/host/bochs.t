@@ -199,7 +199,7 @@ banners() # NAME REFERENCE [REVISION ADDRESS]...
 	shift 2
 	while read -r line; do
 		[ $# -ge 2 ] || return
-		form="^VMI ROM [0-9.]+: VMI $1 at $(printf %X "$2"), host native, "
+		form="^VMI ROM [0-9.]+: VMI $1 at $(printf %X "$2"), host native, clock [a-z]+, "
 		form+='([0-9]+) KiB at ([0-9A-F]{5})$'
 		[[ $line =~ $form ]] || return
 		base=$((base - BASH_REMATCH[1]))
@@ -255,6 +255,9 @@ last_place() # IMAGE
 {
 	printf '0x%x' $(((0xe0000 - $(stat -c %s "$O/$1.rom")) & ~0x7ff))
 }
+
+# A boot takes one second.
+export BOCHS_SECONDS=15
 
 for bios in latest legacy; do
 	export BOCHS_BIOS=/usr/share/bochs/BIOS-bochs-$bios

@@ -95,7 +95,7 @@ linux() # NAME QEMU-ARGS...
 
 	shift
 	# Time is counted in instructions: the log does not depend on this machine's load.
-	QEMU=qemu-system-x86_64 vm_start 120 -no-reboot -m 256 -icount "shift=1,sleep=off" \
+	QEMU=qemu-system-x86_64 vm_start 90 -no-reboot -m 256 -icount "shift=1,sleep=off" \
 		-rtc base=2026-01-01,clock=vm -kernel "$linux" -initrd "$TMP/initrd" \
 		-append "console=ttyS0 panic=-1 nokaslr" "$@"
 	vm_wait_serial 'Linux version' && vm_base_memory >"$TMP/$name.base"

@@ -59,7 +59,7 @@ same_text() # NAME REFERENCE
 banners() # NAME REFERENCE REVISION...
 {
 	local name=$1 line base said=()
-	local form='^VMI ROM [0-9.]+: VMI ([0-9.]+) at ([CD][0-9A-F]{4}), host native, '
+	local form='^VMI ROM [0-9.]+: VMI ([0-9.]+) at ([CD][0-9A-F]{4}), host native, clock [a-z]+, '
 
 	form+='([0-9]+) KiB at ([0-9A-F]{5})$'
 

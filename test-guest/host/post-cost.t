@@ -1,0 +1,87 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# What POST costs: the guest's instructions that are executed at addresses of
+# each image until SeaBIOS boots, at most 100,000. A round of a REP counts as
+# one; INT 10h runs elsewhere. The time is QEMU's, one instruction a nanosecond:
+# the same with any load of this machine.
+cd "$(dirname "$0")/../.." || exit 1
+# shellcheck source=/dev/null
+. test-guest/host/lib.sh
+
+require_file qemu-system-x86 qemu-system-i386
+
+MOST=100000
+IMAGES=(vmi vmi-13 vmi-6)
+
+roms=()
+for image in "${IMAGES[@]}"; do
+	roms+=(-option-rom "$O/$image.rom")
+done
+
+# SeaBIOS's log; it starts the images in the order of their sizes.
+wait_bios() # REGEXP
+{
+	while ! grep -Eaq -- "$1" "$TMP/vm.bios" 2>/dev/null; do
+		vm_running || return 1
+		sleep 0.1
+	done
+}
+
+# The address of the image that is this file, of those that ran; empty: none.
+image_at() # FILE
+{
+	local segment size
+
+	size=$(stat -c %s "$1")
+	tr -d '\r' <"$TMP/vm.bios" | sed -n 's/^Running option rom at \([0-9a-f]*\):.*/\1/p' |
+		while read -r segment; do
+			vm_memory $((0x$segment * 16)) "$size" "$TMP/image" || return
+			# Byte 6 and the reserved words before 40 may be new.
+			if cmp -s <(tail -c +65 "$1") <(tail -c +65 "$TMP/image"); then
+				echo $((0x$segment * 16))
+			fi
+		done
+}
+
+trace_count() # FROM LENGTH
+{
+	perl -ne '$n++ if m{\[[0-9a-f]+/([0-9a-f]+)/} && hex $1 >= '"$1"' && hex $1 < '"$1 + $2"';
+		END { print $n + 0 }' "$TMP/trace"
+}
+
+cheap() # INSTRUCTIONS; an image's first one is a jump, so 1 would be no POST
+{
+	echo "$1 instructions"
+	[ "$1" -gt 100 ] && [ "$1" -le $MOST ]
+}
+
+cost() # NAME QEMU-ARGS...
+{
+	local name=$1 image at instructions
+
+	shift
+	vm_start 60 -m 64 -icount "shift=0,sleep=off" -singlestep -d exec,nochain \
+		-dfilter 0xc0000+0x20000 -D "$TMP/trace" "${roms[@]}" "$@"
+	if wait_bios '^enter handle_19'; then
+		pass "$name: SeaBIOS boots"
+	else
+		fail_file "$name: SeaBIOS boots" "$TMP/vm.bios"
+	fi
+	for image in "${IMAGES[@]}"; do
+		at=$(image_at "$O/$image.rom")
+		if [ -z "$at" ]; then
+			fail "$name, $image: has run" "$(grep -a 'option rom' "$TMP/vm.bios")"
+			continue
+		fi
+		instructions=$(trace_count "$at" "$(stat -c %s "$O/$image.rom")")
+		echo "# $name, $image: $instructions instructions"
+		ok "$name, $image: at most $MOST instructions" cheap "$instructions"
+	done
+	vm_stop
+}
+
+cost pc -M pc
+cost "q35, 8 CPUs" -M q35 -smp 8
+cost "pc, no ACPI" -M pc -no-acpi
+done_testing
