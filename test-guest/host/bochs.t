@@ -256,7 +256,7 @@ last_place() # IMAGE
 	printf '0x%x' $(((0xe0000 - $(stat -c %s "$O/$1.rom")) & ~0x7ff))
 }
 
-# A boot takes one second.
+# A boot takes one second, if the BIOS does not wait for long.
 export BOCHS_SECONDS=15
 
 for bios in latest legacy; do

@@ -14,12 +14,6 @@ require_file qemu-system-x86 qemu-system-i386
 MOST=100000
 IMAGES=(vmi vmi-13 vmi-6)
 
-roms=()
-for image in "${IMAGES[@]}"; do
-	roms+=(-option-rom "$O/$image.rom")
-done
-
-# SeaBIOS's log; it starts the images in the order of their sizes.
 wait_bios() # REGEXP
 {
 	while ! grep -Eaq -- "$1" "$TMP/vm.bios" 2>/dev/null; do
@@ -50,35 +44,35 @@ trace_count() # FROM LENGTH
 		END { print $n + 0 }' "$TMP/trace"
 }
 
-cheap() # INSTRUCTIONS; an image's first one is a jump, so 1 would be no POST
+cheap() # INSTRUCTIONS; so few that nothing was measured would be no POST
 {
 	echo "$1 instructions"
-	[ "$1" -gt 100 ] && [ "$1" -le $MOST ]
+	[ "$1" -gt 1000 ] && [ "$1" -le $MOST ]
 }
 
+# Each image alone: a later one finds what the first has measured.
 cost() # NAME QEMU-ARGS...
 {
 	local name=$1 image at instructions
 
 	shift
-	vm_start 60 -m 64 -icount "shift=0,sleep=off" -singlestep -d exec,nochain \
-		-dfilter 0xc0000+0x20000 -D "$TMP/trace" "${roms[@]}" "$@"
-	if wait_bios '^enter handle_19'; then
-		pass "$name: SeaBIOS boots"
-	else
-		fail_file "$name: SeaBIOS boots" "$TMP/vm.bios"
-	fi
 	for image in "${IMAGES[@]}"; do
+		# With nothing to boot it stays there, instead of a second POST.
+		vm_start 60 -m 64 -boot reboot-timeout=-1 -icount "shift=0,sleep=off" -singlestep \
+			-d exec,nochain -dfilter 0xc8000+0x18000 -D "$TMP/trace" \
+			-option-rom "$O/$image.rom" "$@"
+		wait_bios '^enter handle_19'
+		vm_monitor stop
 		at=$(image_at "$O/$image.rom")
 		if [ -z "$at" ]; then
-			fail "$name, $image: has run" "$(grep -a 'option rom' "$TMP/vm.bios")"
-			continue
+			fail_file "$name, $image: SeaBIOS runs it" "$TMP/vm.bios"
+		else
+			instructions=$(trace_count "$at" "$(stat -c %s "$O/$image.rom")")
+			echo "# $name, $image: $instructions instructions"
+			ok "$name, $image: at most $MOST instructions" cheap "$instructions"
 		fi
-		instructions=$(trace_count "$at" "$(stat -c %s "$O/$image.rom")")
-		echo "# $name, $image: $instructions instructions"
-		ok "$name, $image: at most $MOST instructions" cheap "$instructions"
+		vm_stop
 	done
-	vm_stop
 }
 
 cost pc -M pc

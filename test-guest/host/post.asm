@@ -55,7 +55,9 @@ HPET	equ	0xfed00000
 HPET_CONFIG equ	HPET + 0x10
 
 ; What a case expects and how it is called.
-AS_IS	equ	1			; base memory
+AS_IS	equ	1			; base memory: what earlier images left
+FREE	equ	2			; less, as if no image had taken any yet
+FREE_KIB equ	64
 REFUSED	equ	1			; nothing is taken
 TICKS	equ	2			; IRQ0 goes on
 PENDING	equ	4			; IRQ0 waits at the call, and still does after
@@ -258,38 +260,42 @@ CASE_SIZE equ	12
 
 	section	.cases
 cases:
-	state	"interrupts on", state_as_is, EFL_PLAIN | EFL_IF, AS_IS, TICKS
-	state	"every flag, interrupts on", state_as_is, EFL_FULL | EFL_IF, AS_IS, TICKS
-	state	"every flag, interrupts off, CR0", state_cr0, EFL_FULL, AS_IS, TICKS
-	state	"ESP above 64 KiB, interrupts on", state_64k, EFL_PLAIN | EFL_IF, AS_IS, \
+	state	"interrupts on", state_as_is, EFL_PLAIN | EFL_IF, FREE, TICKS
+	state	"interrupts on, memory taken before", state_as_is, EFL_PLAIN | EFL_IF, AS_IS, TICKS
+	state	"every flag, memory taken before", state_as_is, EFL_FULL, AS_IS, TICKS
+	state	"every flag, interrupts on", state_as_is, EFL_FULL | EFL_IF, FREE, TICKS
+	state	"every flag, interrupts off, CR0", state_cr0, EFL_FULL, FREE, TICKS
+	state	"ESP above 64 KiB, interrupts on", state_64k, EFL_PLAIN | EFL_IF, FREE, \
 		TICKS | HIGH_ESP
-	state	"ESP above 64 KiB, interrupts off", state_64k, EFL_FULL, AS_IS, TICKS | HIGH_ESP
+	state	"ESP above 64 KiB, interrupts off", state_64k, EFL_FULL, FREE, TICKS | HIGH_ESP
 	state	"ESP above 64 KiB, other stack, no memory", state_64k, EFL_PLAIN | EFL_IF, 0, \
 		TICKS | HIGH_ESP | ALIAS | REFUSED
-	state	"every vector, BDA byte and PIC mask inverted", state_inverted, EFL_PLAIN, AS_IS, 0
-	state	"interrupts off, IRQ0 pending", state_pending, EFL_PLAIN, AS_IS, TICKS | PENDING
+	state	"every vector, BDA byte and PIC mask inverted", state_inverted, EFL_PLAIN, FREE, 0
+	state	"interrupts off, IRQ0 pending", state_pending, EFL_PLAIN, FREE, TICKS | PENDING
 	state	"other segment:offset, other stack", state_as_is, EFL_PLAIN | EFL_IF, \
-		AS_IS, TICKS | ALIAS
-	state	"other GDTR", state_gdtr, EFL_PLAIN | EFL_IF, AS_IS, TICKS
-	state	"IRQ0 masked", state_irq0_masked, EFL_PLAIN | EFL_IF, AS_IS, 0
-	state	"all IRQs masked", state_irqs_masked, EFL_PLAIN | EFL_IF, AS_IS, 0
-	state	"PIT in mode 0, expired", state_pit_mode0, EFL_PLAIN | EFL_IF, AS_IS, 0
-	state	"PIT in mode 4, expired", state_pit_mode4, EFL_PLAIN | EFL_IF, AS_IS, 0
-	state	"PIT in mode 3", state_pit_mode3, EFL_PLAIN | EFL_IF, AS_IS, TICKS
-	state	"PIT in mode 2, low byte only", state_pit_low, EFL_PLAIN | EFL_IF, AS_IS, TICKS
-	state	"LINT0 masked", state_lint0_masked, EFL_PLAIN | EFL_IF, AS_IS, 0
-	state	"LINT0 masked, local APIC software-disabled", state_svr_off, EFL_PLAIN | EFL_IF, AS_IS, 0
-	state	"HPET in legacy replacement mode", state_hpet, EFL_PLAIN | EFL_IF, AS_IS, 0
-	state	"A20 off", state_a20_off, EFL_PLAIN | EFL_IF, AS_IS, TICKS | NO_A20
-	state	"image writable", state_writable, EFL_PLAIN | EFL_IF, AS_IS, TICKS | WRITABLE
+		FREE, TICKS | ALIAS
+	state	"other GDTR", state_gdtr, EFL_PLAIN | EFL_IF, FREE, TICKS
+	state	"IRQ0 masked", state_irq0_masked, EFL_PLAIN | EFL_IF, FREE, 0
+	state	"all IRQs masked", state_irqs_masked, EFL_PLAIN | EFL_IF, FREE, 0
+	state	"PIT in mode 0, expired", state_pit_mode0, EFL_PLAIN | EFL_IF, FREE, 0
+	state	"PIT in mode 4, expired", state_pit_mode4, EFL_PLAIN | EFL_IF, FREE, 0
+	state	"PIT in mode 3", state_pit_mode3, EFL_PLAIN | EFL_IF, FREE, TICKS
+	state	"PIT in mode 2, low byte only", state_pit_low, EFL_PLAIN | EFL_IF, FREE, TICKS
+	state	"LINT0 masked", state_lint0_masked, EFL_PLAIN | EFL_IF, FREE, 0
+	state	"LINT0 masked, local APIC software-disabled", state_svr_off, EFL_PLAIN | EFL_IF, FREE, 0
+	state	"HPET in legacy replacement mode", state_hpet, EFL_PLAIN | EFL_IF, FREE, 0
+	state	"A20 off", state_a20_off, EFL_PLAIN | EFL_IF, FREE, TICKS | NO_A20
+	state	"image writable", state_writable, EFL_PLAIN | EFL_IF, FREE, TICKS | WRITABLE
+	state	"image writable, memory taken before", state_writable, EFL_PLAIN | EFL_IF, AS_IS, \
+		TICKS | WRITABLE
 	state	"base memory 0 KiB", state_as_is, EFL_PLAIN | EFL_IF, 0, TICKS | REFUSED
 	state	"base memory 64 KiB", state_as_is, EFL_FULL | EFL_IF, 64, TICKS | REFUSED
 	state	"base memory 641 KiB", state_as_is, EFL_PLAIN, 641, TICKS | REFUSED
 	state	"base memory 700 KiB", state_as_is, EFL_PLAIN | EFL_IF, 700, TICKS | REFUSED
 	state	"base memory 65535 KiB", state_as_is, EFL_PLAIN | EFL_IF, 65535, TICKS | REFUSED
-	state	"16-bit protected mode", state_as_is, EFL_FULL, AS_IS, \
+	state	"16-bit protected mode", state_as_is, EFL_FULL, FREE, \
 		TICKS | REFUSED | HIGH_ESP | MODE_PROTECTED
-	state	"virtual-8086 mode", state_as_is, EFL_V86, AS_IS, \
+	state	"virtual-8086 mode", state_as_is, EFL_V86, FREE, \
 		TICKS | REFUSED | HIGH_ESP | MODE_V86
 	section	.cases
 cases_end:
@@ -324,6 +330,9 @@ one_case:
 .there:	mov	bx, [case]
 	mov	ax, [boot_kib]
 	cmp	word [bx + CASE_KIB], AS_IS
+	je	.kib
+	sub	ax, FREE_KIB
+	cmp	word [bx + CASE_KIB], FREE
 	je	.kib
 	mov	ax, [bx + CASE_KIB]
 .kib:	mov	[BDA_BASE_MEMORY], ax
@@ -871,26 +880,40 @@ examine_vectors:
 	jb	.next
 	ret
 
-; Refused: 40:13 stays. Otherwise it goes down by at most 8 KiB. What is
-; not between the new and the old value is not written.
+; Refused: 40:13 stays. Where no image has taken memory before, it goes down,
+; by at most 8 KiB. What is not between the new and the old value is not written.
 examine_base_memory:
 	movzx	eax, word [BDA_BASE_MEMORY]
 	movzx	edx, word [SNAPSHOT + BDA_BASE_MEMORY]
 	mov	si, text_base
 	mov	bx, [case]
-	test	word [bx + CASE_FLAGS], REFUSED
-	jnz	.same
 	mov	ecx, edx
 	sub	ecx, eax
+	test	word [bx + CASE_FLAGS], REFUSED
+	jnz	.same
 	cmp	ecx, 8			; unsigned: not up
-	jbe	.taken
+	ja	.same
+	cmp	word [bx + CASE_KIB], FREE
+	jne	.taken
+	test	ecx, ecx
+	jnz	.taken
+	mov	si, text_not_taken
+	dec	edx
 .same:	call	compare
-	mov	ax, [boot_kib]
-.taken:	mov	bx, ax
 	mov	ax, FILL_KIB
-	call	verify
-	mov	ax, bx
 	mov	bx, [boot_kib]
+	call	verify
+	mov	ax, FILL_KIB
+	mov	bx, [boot_kib]
+	jmp	fill
+.taken:	mov	ax, FILL_KIB
+	mov	bx, [BDA_BASE_MEMORY]
+	call	verify
+	mov	ax, [SNAPSHOT + BDA_BASE_MEMORY]
+	mov	bx, [boot_kib]
+	call	verify
+	mov	ax, [BDA_BASE_MEMORY]
+	mov	bx, [SNAPSHOT + BDA_BASE_MEMORY]
 	jmp	fill
 
 ; A locked image is as it was. In a writable one, a few bytes of the headers
@@ -1486,6 +1509,7 @@ text_is	db	" is ", 0
 text_was db	", not ", 0
 text_byte db	"# byte ", 0
 text_base db	"40:13", 0
+text_not_taken db "nothing taken: 40:13", 0
 text_memory db	"memory not taken", 0
 text_said db	"# console: ", 0
 text_not_a_line db "# the console got something else than one line", 10, 0

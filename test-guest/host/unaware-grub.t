@@ -89,10 +89,10 @@ for machine in pc q35; do
 	for images in vmi vmi-13 vmi-6 "vmi vmi-13 vmi-6"; do
 		name="$machine, ${images// /+}"
 		args=()
-		count=0
+		n=0
 		for image in $images; do
 			args+=(-option-rom "$O/$image.rom")
-			count=$((count + 1))
+			n=$((n + 1))
 		done
 		if grub "$name" -M "$machine" "${args[@]}"; then
 			pass "$name: GRUB comes up"
@@ -101,7 +101,7 @@ for machine in pc q35; do
 		fi
 		ok "$name: the screen is as without" same "$TMP/$machine.screen" "$TMP/$name.screen"
 		ok "$name: 40:13 and E820 agree" map_agrees "$name"
-		ok "$name: memory was taken" memory_taken "$name" "$machine" "$count"
+		ok "$name: memory was taken" memory_taken "$name" "$machine" "$n"
 	done
 done
 done_testing
