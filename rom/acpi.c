@@ -41,11 +41,10 @@ struct table {
 #define FADT_RESET_REGISTER 116 /* generic address: space, width, offset, size, u64 */
 #define FADT_RESET_VALUE 128
 #define FADT_FLAG_RESET (1u << 10)
-#define GAS_MEMORY 0
 #define GAS_IO 1
 
-#define HPET_ADDRESS_SPACE 40 /* the event timer block's address, a GAS */
-#define HPET_ADDRESS 44
+#define HPET_ADDRESS 44 /* in the table: the registers, in memory */
+#define HPET_USUAL 0xfed00000
 #define HPET_CONFIG 0x10 /* in the block */
 #define HPET_CONFIG_LEGACY 0x02
 
@@ -175,14 +174,14 @@ static void fadt_read(struct acpi *acpi, const struct table *table)
 }
 
 /* In legacy replacement mode the HPET drives IRQ 0 in the PIT's place [HPET 1.0a 2.3.5]. */
-static bool hpet_replaces_pit(const struct table *table)
+static bool hpet_replaces_pit(u32 address)
 {
-	const u8 *hpet = (const u8 *)table;
+	const volatile u32 *hpet = at(address);
 
-	if (table->length < HPET_ADDRESS + 8 || hpet[HPET_ADDRESS_SPACE] != GAS_MEMORY)
+	/* Nothing there reads as all ones, or 0. */
+	if (hpet[0] == 0xffffffff || !(u8)hpet[0])
 		return false;
-	return *(const volatile u32 *)at(*(const u32 *)(hpet + HPET_ADDRESS) + HPET_CONFIG) &
-	       HPET_CONFIG_LEGACY;
+	return hpet[HPET_CONFIG / 4] & HPET_CONFIG_LEGACY;
 }
 
 void acpi_find(struct acpi *acpi)
@@ -192,6 +191,7 @@ void acpi_find(struct acpi *acpi)
 	u32 i;
 
 	zero(acpi, sizeof(*acpi));
+	acpi->hpet_replaces_pit = hpet_replaces_pit(HPET_USUAL);
 	if (!rsdp)
 		return;
 	rsdt = table_at(((const struct rsdp *)rsdp)->rsdt, 0x54445352); /* "RSDT" */
@@ -204,7 +204,8 @@ void acpi_find(struct acpi *acpi)
 		if (table)
 			fadt_read(acpi, table);
 		table = table_at(address, 0x54455048); /* "HPET" */
-		if (table)
-			acpi->hpet_replaces_pit = hpet_replaces_pit(table);
+		if (table && table->length >= HPET_ADDRESS + 8)
+			acpi->hpet_replaces_pit =
+				hpet_replaces_pit(*(const u32 *)((const u8 *)table + HPET_ADDRESS));
 	}
 }

@@ -27,15 +27,16 @@
 #define MOST_POLLS 1000000 /* of a port, some 100 ns each at least */
 #define MOST_HALTS 16
 
+#define PIC_MASTER 0x20
 #define PIC_MASTER_MASK 0x21
+#define PIC_READ_ISR 0x0b
+#define PIC_READ_IRR 0x0a /* what BIOSes leave selected */
 #define PIC_IRQ0 0x01
 
 #define IA32_APIC_BASE 0x1b
 #define APIC_BASE_ENABLED (1u << 11)
 #define APIC_BASE_X2APIC (1u << 10)
 #define APIC_BASE_ADDRESS 0xfffff000
-#define APIC_SVR 0xf0
-#define APIC_SVR_ENABLED (1u << 8)
 #define APIC_LVT_LINT0 0x350
 #define APIC_LVT_MASKED (1u << 16)
 #define APIC_LVT_MODE (7u << 8)
@@ -139,8 +140,7 @@ static bool lint0_open(void)
 	if (base & APIC_BASE_X2APIC)
 		return false;
 	apic = at((u32)base & APIC_BASE_ADDRESS);
-	return !(apic[APIC_SVR / 4] & APIC_SVR_ENABLED) ||
-	       (apic[APIC_LVT_LINT0 / 4] & (APIC_LVT_MASKED | APIC_LVT_MODE)) == APIC_LVT_EXTINT;
+	return (apic[APIC_LVT_LINT0 / 4] & (APIC_LVT_MASKED | APIC_LVT_MODE)) == APIC_LVT_EXTINT;
 }
 
 /*
@@ -150,9 +150,13 @@ static bool lint0_open(void)
 static bool tick_comes(const struct post *post)
 {
 	u32 before, status, polls;
+	u8 in_service;
 
-	if (!(post->eflags & VMI_IF) || (inb(PIC_MASTER_MASK) & PIC_IRQ0) || !lint0_open() ||
-	    post->state->acpi.hpet_replaces_pit)
+	outb(PIC_MASTER, PIC_READ_ISR);
+	in_service = inb(PIC_MASTER);
+	outb(PIC_MASTER, PIC_READ_IRR);
+	if (!(post->eflags & VMI_IF) || ((inb(PIC_MASTER_MASK) | in_service) & PIC_IRQ0) ||
+	    !lint0_open() || post->state->acpi.hpet_replaces_pit)
 		return false;
 	before = pit_phase(&status);
 	if ((status & PIT_STATUS_PERIODIC) != PIT_STATUS_PERIODIC)

@@ -13,7 +13,7 @@
 
 POST_SIZE equ	160			; struct post (rom.h), zeroed here
 POST_LINE equ	4			; its line; its first word is EFLAGS
-SAVED_EFLAGS equ 4 * 2 + 8 * 4		; from EBP: selectors and PUSHAD are below
+SAVED_EFLAGS equ 4 * 2 + 8 * 4		; from BP (EBP may be beyond the limit of SS): selectors, PUSHAD
 
 CODE32	equ	0x08
 DATA32	equ	0x10
@@ -72,7 +72,7 @@ post_entry:
 	xor	al, al
 	rep stosb
 	mov	di, sp
-	mov	eax, [ss:ebp + SAVED_EFLAGS]
+	mov	eax, [bp + SAVED_EFLAGS]
 	stosd
 	; A GDT on the stack: the code segment's base is only known now.
 	push	dword 0x008f9300	; DATA16: base 0, 4 GiB
