@@ -112,16 +112,26 @@ static u32 ticks_now(const struct post *post)
 	return pit_phase(&status);
 }
 
-/* The TSC at a tick: polls until the timer moves. False: it does not. */
+/*
+ * The TSC at a tick: polls until the timer moves. A read that took longer than
+ * others did (an SMI, a host that ran something else) is not believed, the next
+ * tick is. False: the timer does not move.
+ */
 static bool edge(const struct post *post, struct clock_sample *sample)
 {
-	u32 before = ticks_now(post), polls;
+	u32 before = ticks_now(post), polls, took, least = ~0u;
+	u64 start = rdtsc();
 
 	for (polls = 0; polls < EDGE_POLLS; polls++) {
 		sample->ticks = ticks_now(post);
 		sample->tsc = rdtsc();
-		if (sample->ticks != before)
+		took = (u32)(sample->tsc - start);
+		if (took < least)
+			least = took;
+		if (sample->ticks != before && polls && took <= 2 * least)
 			return true;
+		before = sample->ticks;
+		start = sample->tsc;
 	}
 	return false;
 }
