@@ -93,7 +93,7 @@ struct clock {
 #define STATE_KIB 3
 struct state {
 	u32 magic;
-	u32 size; /* of this structure: other builds may lay it out otherwise */
+	u32 size;	/* of this structure: other builds may lay it out otherwise */
 	u32 cpus[8];	/* bit n: the CPU with APIC ID n has called Init and not Shutdown */
 	u8 no_poweroff; /* option: the last Shutdown only stops the CPU */
 	u8 quiet;	/* option: no banner */

@@ -61,7 +61,8 @@ static void number(u32 n)
 
 static void every_number(void)
 {
-	static const u32 wrong[] = { 0x100, 0x10f, 0x7fffffff, 0x80000000, 0xffffff00, 0xffffffff };
+	static const u32 wrong[] = { 0x100,	 0x10f,	     0x121,	0x7fffffff,
+				     0x80000000, 0xffffff00, 0xffffffff };
 	u32 n;
 
 	for (n = 0; n < 256; n++)

@@ -6,6 +6,7 @@
  * RUN: flat,rom={vmi,vmi-13,vmi-6},machine={pc,q35},end=poweroff
  * RUN: {flat,pae},rom=vmi,smp=4,end=poweroff
  * RUN: {flat,high},rom=vmi,smp=2,poweroff=off
+ * RUN: flat,rom=vmi,smp=2,boot-cpu-first,end=poweroff
  */
 #include "guest.h"
 
@@ -73,6 +74,18 @@ static void watch(void)
 	finish();
 }
 
+/* The boot CPU goes first. */
+static void last(void)
+{
+	ok(rom_init(&rom) == 0, "Init on CPU 1");
+	ticks[1] = 1;
+	while (!go_down)
+		;
+	ok(stops(0), "CPU 0 stopped, the machine did not");
+	plan(4);
+	power();
+}
+
 void guest_main(void)
 {
 	u32 cpu, cpus = option_number("cpus", 1);
@@ -81,6 +94,14 @@ void guest_main(void)
 	ok(rom_init(&rom) == 0, "Init");
 	if (strsame(option("poweroff") ?: "", "off")) {
 		cpu_start(1, watch);
+		go_down = 1;
+		ticks[0]++;
+		power();
+	}
+	if (option("boot-cpu-first")) {
+		cpu_start(1, last);
+		while (!ticks[1])
+			;
 		go_down = 1;
 		ticks[0]++;
 		power();

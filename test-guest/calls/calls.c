@@ -20,7 +20,7 @@ static const u32 patterns[] = {
 	EFLAGS_1 | EFLAGS_IF | EFLAGS_ID | 0x1000 | 0x041,
 	EFLAGS_1 | EFLAGS_IF | EFLAGS_DF | EFLAGS_AC | 0x2000 | 0x814,
 	EFLAGS_1 | EFLAGS_TF | EFLAGS_DF | EFLAGS_IOPL | EFLAGS_OSZAPC,
-	EFLAGS_1 | EFLAGS_TF | EFLAGS_AC | EFLAGS_ID,
+	EFLAGS_1 | EFLAGS_TF | EFLAGS_IF | EFLAGS_AC | EFLAGS_ID,
 };
 
 struct rom rom;
@@ -29,6 +29,12 @@ u32 target;
 u32 pattern;
 struct invoke v;
 u32 arena[ARENA_WORDS];
+
+/*
+ * What DS and ES hold where a call may not rely on them: another base. (TCG
+ * reads through a null selector as if it were flat.)
+ */
+#define SEL_ELSEWHERE (18 * 8)
 
 static u32 random_state = 1;
 
@@ -55,7 +61,7 @@ void poison(void)
 		v.word[i] = random();
 	v.in.eflags = pattern;
 	v.in.fs = v.in.gs = 0;
-	v.in.ds = v.in.es = call->segments == VMI_SEG_FLAT ? SEL_DATA : 0;
+	v.in.ds = v.in.es = call->segments == VMI_SEG_FLAT ? SEL_DATA : SEL_ELSEWHERE;
 	v.target = target;
 	v.jump = call->convention == VMI_CONV_JUMP;
 }
@@ -182,6 +188,7 @@ void guest_main(void)
 		rom_alias(&rom, 0x30000000);
 	if (rom_init(&rom))
 		bail("Init failed");
+	gdt[SEL_ELSEWHERE / 8] = descriptor(0x5a5a5000, 0xfffff, 0xc093);
 	for (i = 0; i < VMI_CALL_COUNT; i++) {
 		call = &calls[i];
 		entry = (u32)rom.image + rom.record[i].stub;

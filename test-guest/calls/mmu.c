@@ -56,6 +56,47 @@ static void watched(void)
 	expect(!step_wrong, "the entry was neither old nor new after %u instructions", step_wrong);
 }
 
+/*
+ * Another processor writes the entry after one instruction of the stepped call:
+ * for (n = 0; meddle(n); n++) { go...; if (meddled) ... }
+ */
+#define OTHER 0x0000000777777025ull
+static u32 meddle_left;
+static bool meddled;
+
+static void meddle_step(const struct trap *trap)
+{
+	(void)trap;
+	if (meddle_left-- == 0) {
+		arena[ENTRY] = (u32)OTHER;
+		arena[ENTRY + 1] = (u32)(OTHER >> 32);
+		meddled = true;
+	}
+}
+
+/* False without TF in the pattern, and when the call before had less than n instructions. */
+static bool meddle(u32 n)
+{
+	on_step(NULL);
+	if (!stepping() || (n && !meddled))
+		return false;
+	poison();
+	arena_entry(OLD);
+	meddle_left = n;
+	meddled = false;
+	on_step(meddle_step);
+	return true;
+}
+
+/* An exchange came before the other processor's write or after it. */
+static void exchanged(u64 old, u32 n)
+{
+	u64 now = entry64();
+
+	expect(now == (!meddled || old == OTHER ? NEW : OTHER) && (old == OLD || old == OTHER),
+	       "written after %u instructions: result %016llx, entry %016llx", n, old, now);
+}
+
 /* The stub is made of instructions that other processors see as one. */
 static void locked(void)
 {
@@ -237,6 +278,11 @@ static void set_entry_long(void)
 		arena_untouched_but(ENTRY, 2);
 		watched();
 	}
+	for (i = 0; meddle(i); i++) {
+		go3((u32)NEW, (u32)(NEW >> 32), ptep());
+		expect(entry64() == NEW || (meddled && entry64() == OTHER),
+		       "written after %u instructions: entry %016llx", i, entry64());
+	}
 }
 
 void test_SetPxELong(void)
@@ -257,10 +303,17 @@ void test_SetPteLong(void)
 
 void test_GetPxELong(void)
 {
+	u32 n;
+
 	arena_entry(OLD);
 	go1(ptep());
 	equal64(out64(), OLD, "entry");
 	equal64(entry64(), OLD, "entry afterwards");
+	for (n = 0; meddle(n); n++) {
+		go1(ptep());
+		expect(out64() == OLD || (meddled && out64() == OTHER),
+		       "written after %u instructions: %016llx", n, out64());
+	}
 }
 
 static void swapped_long(void)
@@ -273,6 +326,8 @@ static void swapped_long(void)
 /* Once to see what other processors may see, once for what is locked. */
 void test_SwapPxELongAtomic(void)
 {
+	u32 n;
+
 	arena_entry(OLD);
 	watch(OLD, NEW, false);
 	go3((u32)NEW, (u32)(NEW >> 32), ptep());
@@ -283,6 +338,10 @@ void test_SwapPxELongAtomic(void)
 	steps_record();
 	go3((u32)NEW, (u32)(NEW >> 32), ptep());
 	locked();
+	for (n = 0; meddle(n); n++) {
+		go3((u32)NEW, (u32)(NEW >> 32), ptep());
+		exchanged(out64(), n);
+	}
 }
 
 void test_SwapPteLong(void)
@@ -305,6 +364,13 @@ void test_SwapPteLong(void)
 			locked();
 		else
 			watched();
+	}
+	for (i = 0; meddle(i); i++) {
+		v.in.ebx = (u32)NEW;
+		v.in.ecx = (u32)(NEW >> 32);
+		v.in.edi = ptep();
+		go();
+		exchanged(out64(), i);
 	}
 }
 
@@ -350,13 +416,15 @@ static const u8 mov_cr3[] = { 0x0f, 0x22, 0xd8 };
 static const u8 mov_cr4[] = { 0x0f, 0x22, 0xe0 };
 static const u8 mov_cr4_ecx[] = { 0x0f, 0x22, 0xe1 };
 
-/* CR4.PGE must be off once: seen between instructions. */
-static u32 without_pge;
+/* CR4.PGE must be off once: seen between instructions; and only with interrupts off. */
+static u32 without_pge, without_pge_open;
 
 static void watch_pge(const struct trap *trap)
 {
-	(void)trap;
-	without_pge += !(cr4() & CR4_PGE);
+	if (cr4() & CR4_PGE)
+		return;
+	without_pge++;
+	without_pge_open += (trap->eflags & EFLAGS_IF) != 0;
 }
 
 void test_InvalPage(void)
@@ -397,7 +465,7 @@ static void flush(u32 how, bool takes_argument, bool all, bool global)
 	poison();
 	if (takes_argument)
 		v.in.eax = how;
-	without_pge = 0;
+	without_pge = without_pge_open = 0;
 	on_step(watch_pge);
 	at = stale();
 	go();
@@ -405,6 +473,7 @@ static void flush(u32 how, bool takes_argument, bool all, bool global)
 		equal(*at, 2, "the page, with PGE");
 	if (stepping())
 		equal(without_pge != 0, global, "global pages flushed");
+	equal(without_pge_open, 0, "instructions without PGE that an interrupt may follow");
 	equal(cr4(), before | CR4_PGE, "CR4");
 	set_cr4(before);
 }

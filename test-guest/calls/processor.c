@@ -81,7 +81,7 @@ void test_GetRelocationInfo(void)
 void test_CPUID(void)
 {
 	static const u32 leaves[][2] = {
-		{ 0, 0 }, { 1, 0 }, { 4, 0 }, { 4, 2 }, { 0x80000001, 0 }
+		{ 0, 0 }, { 1, 0 }, { 0xd, 0 }, { 0xd, 1 }, { 0x80000001, 0 }
 	};
 	u32 i, native[4];
 
@@ -185,7 +185,6 @@ static void not_accessed(u64 *table)
 	u32 i;
 
 	table[1] &= ~GDT_ACCESSED;
-	table[2] &= ~GDT_ACCESSED;
 	for (i = 0; i < 4; i++)
 		table[FIRST_DATA + i] &= ~GDT_ACCESSED;
 }
@@ -193,16 +192,18 @@ static void not_accessed(u64 *table)
 /* A segment register that is loaded sets the accessed bit of its descriptor. */
 static void reloaded(const u64 *table)
 {
-	static const u8 far_return[] = { 0xcb };
+	static const u8 far_return[] = { 0xcb }, mov_ss_eax[] = { 0x8e, 0xd0 };
 
 	expect(table[FIRST_DATA] & GDT_ACCESSED, "DS is not reloaded");
 	expect(table[FIRST_DATA + 1] & GDT_ACCESSED, "ES is not reloaded");
 	expect(table[FIRST_DATA + 2] & GDT_ACCESSED, "FS is not reloaded");
 	expect(table[FIRST_DATA + 3] & GDT_ACCESSED, "GS is not reloaded");
-	expect(table[2] & GDT_ACCESSED, "SS is not reloaded");
+	if (!stepping())
+		return;
 	/* QEMU 7.2 does not set the bit of a code segment: look for the far transfer. */
-	if (stepping())
-		equal(steps_of(far_return, 1), 1, "far returns");
+	equal(steps_of(far_return, 1), 1, "far returns");
+	/* The guest loads SS's descriptor into DS and ES too. */
+	equal(steps_of(mov_ss_eax, 2), 1, "MOV to SS");
 }
 
 void test_SetGDT(void)

@@ -127,5 +127,10 @@ for machine in pc q35; do
 	run "$name" -M "$machine" -m 64 "${all[@]}" -fw_cfg name=opt/vmi/quiet,string=1
 	vm_stop
 	ok "$name: the very screen as without, memory taken" silent "$name" "$none"
+
+	name="$machine, quiet=off"
+	run "$name" -M "$machine" -m 64 "${all[@]:0:2}" -fw_cfg name=opt/vmi/quiet,string=off
+	vm_stop
+	ok "$name: the banner" banners "$name" "$none" 3.0
 done
 done_testing

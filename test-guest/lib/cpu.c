@@ -9,6 +9,8 @@
 #define PIT_0 0x40
 #define PIT_CONTROL 0x43
 #define PIT_ONE_SHOT 0x30 /* channel 0, 16 bits, mode 0 */
+#define PIT_STATUS_0 0xe2 /* latch the status of channel 0 */
+#define PIT_STATUS_OUT 0x80
 
 #define SEGMENT_TSS 0x0089
 #define SEGMENT_LDT 0x0082
@@ -109,6 +111,16 @@ void irq0_pend(void)
 	while (!(inb(PIC1) & 1));
 }
 
+void irq0_quiet(void)
+{
+	irq_unmask(0);
+	pit_once(20);
+	do
+		outb(PIT_CONTROL, PIT_STATUS_0);
+	while (!(inb(PIT_0) & PIT_STATUS_OUT));
+	__asm__ volatile("sti\n\tnop\n\tnop\n\tcli");
+}
+
 static void tables_start(void)
 {
 	struct {
@@ -187,6 +199,7 @@ void guest_start(void)
 {
 	if (boot_magic != MULTIBOOT_LOADER)
 		boot_info = 0;
+	serial_start();
 	tables_start();
 	pic_start();
 	guest_main();

@@ -60,6 +60,7 @@ u32 option_number(const char *name, u32 otherwise);
  * Output (tap.c). %s %c %u %x %X %llx %llu with a width, a leading 0 or -.
  */
 
+void serial_start(void);
 void print(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void vprint(const char *format, va_list args);
 void console(bool on); /* print to the VGA text screen too */
@@ -137,6 +138,7 @@ void irq_unmask(u32 irq);
 void irq_mask_all(void);
 /* PIT channel 0: one IRQ 0 after so many ticks of 1193182 Hz. */
 void pit_once(u32 ticks);
+void irq0_quiet(void); /* IRQ 0 unmasked, nothing waiting, the PIT at rest */
 void irq0_pend(void); /* leaves IRQ 0 requested, with interrupts off */
 
 /* ------------------------------------------------------------------------

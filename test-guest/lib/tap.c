@@ -13,6 +13,20 @@
 #define VGA_ROWS 25
 #define VGA_WHITE 0x0700
 
+#define COM1_LINE_CONTROL (COM1 + 3)
+#define LINE_CONTROL_DIVISOR 0x80
+#define LINE_CONTROL_8N1 0x03
+
+/* 115,200 baud, no interrupts. */
+void serial_start(void)
+{
+	outb(COM1_LINE_CONTROL, LINE_CONTROL_DIVISOR | LINE_CONTROL_8N1);
+	outb(COM1, 1);
+	outb(COM1 + 1, 0);
+	outb(COM1_LINE_CONTROL, LINE_CONTROL_8N1);
+	outb(COM1 + 1, 0);
+}
+
 static bool on_console;
 static u32 console_at;
 
