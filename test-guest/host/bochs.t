@@ -288,7 +288,7 @@ require_file mtools mformat
 printf 'set timeout=0\nmultiboot /boot/guest\nboot\n' >"$TMP/grub.cfg"
 if grub-mkrescue -d /usr/lib/grub/i386-pc -o "$TMP/guest.iso" --fonts= --locales= --themes= \
 	--install-modules="normal multiboot" boot/grub/grub.cfg="$TMP/grub.cfg" \
-	boot/guest="$O/test-guest/init.flat" >"$TMP/mkrescue" 2>&1; then
+	boot/guest="$(realpath "$O/test-guest/init.flat")" >"$TMP/mkrescue" 2>&1; then
 	for image in "vmi 0xca000" "vmi 0xdc000"; do
 		BOCHS_UNTIL='^1\.\.' bochs_run "$O/${image% *}.rom" "${image#* }" "$TMP/guest.iso" \
 			"$TMP/serial"
