@@ -139,7 +139,7 @@ void irq_mask_all(void);
 /* PIT channel 0: one IRQ 0 after so many ticks of 1193182 Hz. */
 void pit_once(u32 ticks);
 void irq0_quiet(void); /* IRQ 0 unmasked, nothing waiting, the PIT at rest */
-void irq0_pend(void); /* leaves IRQ 0 requested, with interrupts off */
+void irq0_pend(void);  /* leaves IRQ 0 requested, with interrupts off */
 
 /* ------------------------------------------------------------------------
  * Calls with every register under control (enter.S, invoke.c)
