@@ -27,6 +27,8 @@
 #define MOST_POLLS 1000000 /* of a port, some 100 ns each at least */
 #define MOST_HALTS 16
 
+#define BDA_TICKS 0x46c
+
 #define PIC_MASTER 0x20
 #define PIC_MASTER_MASK 0x21
 #define PIC_READ_ISR 0x0b
@@ -120,18 +122,20 @@ static u32 ticks_now(const struct post *post)
 static bool edge(const struct post *post, struct clock_sample *sample)
 {
 	u32 before = ticks_now(post), polls, took, least = ~0u;
-	u64 start = rdtsc();
 
 	for (polls = 0; polls < EDGE_POLLS; polls++) {
+		u64 start = rdtsc();
+
 		sample->ticks = ticks_now(post);
 		sample->tsc = rdtsc();
 		took = (u32)(sample->tsc - start);
 		if (took < least)
 			least = took;
-		if (sample->ticks != before && polls && took <= 2 * least)
+		if (sample->ticks != before && polls && took <= 2 * least) {
+			sample->turns = *(volatile u32 *)at(BDA_TICKS);
 			return true;
+		}
 		before = sample->ticks;
-		start = sample->tsc;
 	}
 	return false;
 }
@@ -177,15 +181,37 @@ static bool tick_comes(const struct post *post)
 	return false;
 }
 
+/*
+ * Ticks from the last sample to this one. The PIT turns over between two HLTs:
+ * the BIOS counts its turns, but not while interrupts are off.
+ */
+static u32 ticks_since(const struct post *post, const struct clock_sample *now)
+{
+	u32 ticks = now->ticks - post->last.ticks, turns = now->turns - post->last.turns;
+
+	if (post->pm_timer)
+		return ticks & PM_TIMER_MASK;
+	return turns ? ticks + turns * (PIT_MASK + 1) : ticks & PIT_MASK;
+}
+
 /* Take a sample; true where it is long enough after the first. */
 static bool measured(struct post *post, struct clock *clock)
 {
 	struct clock_sample now;
+	u32 ticks;
 
-	if (!edge(post, &now))
+	if (!edge(post, &now)) {
+		post->restart = true;
 		return false;
-	/* Samples are less than one turn of the timer apart. */
-	post->ticks += (now.ticks - post->last.ticks) & (post->pm_timer ? PM_TIMER_MASK : PIT_MASK);
+	}
+	ticks = ticks_since(post, &now);
+	if (post->restart || ticks > PM_TIMER_MASK) { /* midnight resets the BIOS's count */
+		post->restart = false;
+		post->ticks = 0;
+		post->start = post->last = now;
+		return false;
+	}
+	post->ticks += ticks;
 	post->last = now;
 	if (post->ticks < (post->pm_timer ? PM_TIMER_LEAST : PIT_LEAST))
 		return false;
@@ -214,6 +240,8 @@ bool clock_measure(struct clock *clock, struct post *post)
 	}
 	post->last = post->start;
 	if (tick_comes(post)) {
+		/* A tick that waits would be counted as a turn. */
+		post->restart = (inb(PIC_MASTER) & PIC_IRQ0) != 0;
 		post->halts = 1;
 		return true;
 	}

@@ -115,6 +115,7 @@ int fw_cfg_read(const char *name, char *buffer, u32 size);
 struct clock_sample {
 	u64 tsc;
 	u32 ticks;
+	u32 turns; /* of the PIT, as the BIOS counts them at 40:6C */
 };
 
 /* What POST keeps between its steps, on the firmware's stack (rom/entry.asm). */
@@ -126,6 +127,7 @@ struct post {
 	u32 halts;
 	u32 taken_kib;
 	bool pm_timer; /* measure against it; otherwise against the PIT */
+	bool restart;  /* the next sample is the first */
 	u32 ticks;     /* from start to last */
 	struct clock_sample start, last;
 };
