@@ -2,6 +2,7 @@
 /*
  * RUN: {flat,high,pae},rom={vmi,vmi-13,vmi-6},cpu=max,icount
  * RUN: {high,pae},rom={vmi,vmi-13},alias,cpu=max,icount
+ * RUN: flat,rom=vmi-13,cpu=max,icount,noacpi
  *
  * alias: at another linear address, with the ROM area mapped read-only.
  */
