@@ -7,9 +7,6 @@
  */
 #include "rom.h"
 
-#define IA32_APIC_BASE 0x1b
-#define APIC_BASE_X2APIC (1u << 10)
-#define APIC_BASE_ADDRESS 0xfffff000
 #define X2APIC_MSR 0x800
 
 #define APIC_ID 0x20

@@ -15,9 +15,7 @@
 #define PIT_HZ 1193182u
 #define PIT_MASK 0xffff
 #define PIT_LEAST (PIT_HZ / 100) /* 10 ms */
-#define PIT_CHANNEL_0 0x40
-#define PIT_CONTROL 0x43
-#define PIT_READ_BACK_0 0xc2 /* latch status and count of channel 0 */
+#define PIT_READ_BACK_0 0xc2	 /* latch status and count of channel 0 */
 #define PIT_STATUS_OUT 0x80
 #define PIT_STATUS_PERIODIC 0x34 /* both bytes; of the modes, bit 2 is set in 2 and 3 only */
 #define PIT_STATUS_MODE 0x0e
@@ -35,17 +33,11 @@
 #define PIC_READ_IRR 0x0a /* what BIOSes leave selected */
 #define PIC_IRQ0 0x01
 
-#define IA32_APIC_BASE 0x1b
-#define APIC_BASE_ENABLED (1u << 11)
-#define APIC_BASE_X2APIC (1u << 10)
-#define APIC_BASE_ADDRESS 0xfffff000
 #define APIC_LVT_LINT0 0x350
 #define APIC_LVT_MASKED (1u << 16)
 #define APIC_LVT_MODE (7u << 8)
 #define APIC_LVT_EXTINT (7u << 8)
 
-#define CMOS_INDEX 0x70
-#define CMOS_DATA 0x71
 #define RTC_SECONDS 0x00
 #define RTC_MINUTES 0x02
 #define RTC_HOURS 0x04

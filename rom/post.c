@@ -7,7 +7,6 @@
 #include "rom.h"
 #include "version.h"
 
-#define BDA_BASE_MEMORY 0x413
 #define BASE_MEMORY_LEAST 128 /* KiB that must remain */
 
 struct line {

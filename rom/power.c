@@ -17,8 +17,6 @@
 #define KBC_PULSE_RESET 0xfe
 #define KBC_POLLS 0x10000
 
-#define CMOS_INDEX 0x70
-#define CMOS_DATA 0x71
 #define CMOS_SHUTDOWN 0x8f /* shutdown status, NMI off; 0: the BIOS runs its full POST */
 
 static void pm1_sleep(u16 control, u8 typ)

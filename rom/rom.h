@@ -146,6 +146,17 @@ u64 ratio(u64 a, u64 b);
 void zero(void *to, u32 bytes);
 bool same(const void *a, const void *b, u32 bytes);
 
+/* Ports, addresses and registers that more than one file knows. */
+#define PIT_CHANNEL_0 0x40
+#define PIT_CONTROL 0x43
+#define CMOS_INDEX 0x70
+#define CMOS_DATA 0x71
+#define BDA_BASE_MEMORY 0x413 /* KiB below the EBDA */
+#define IA32_APIC_BASE 0x1b
+#define APIC_BASE_X2APIC (1u << 10)
+#define APIC_BASE_ENABLED (1u << 11)
+#define APIC_BASE_ADDRESS 0xfffff000
+
 #define X86_CR0_PG 0x80000000
 
 static inline void outb(u16 port, u8 value)

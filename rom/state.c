@@ -12,7 +12,6 @@
 
 #define ROM_AREA 0xc0000
 #define ROM_AREA_MASK 0x3ffff
-#define BDA_BASE_MEMORY 0x413 /* KiB below the EBDA */
 
 bool is_state(const struct state *state)
 {

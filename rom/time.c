@@ -8,8 +8,6 @@
  */
 #include "rom.h"
 
-#define PIT_CHANNEL_0 0x40
-#define PIT_CONTROL 0x43
 #define PIT_ONE_SHOT 0x30 /* channel 0, 16 bits, mode 0 */
 #define PIT_PERIODIC 0x34 /* channel 0, 16 bits, mode 2 */
 #define PIT_SHORTEST 2

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# Guests: each test-guest/*.c is one, and each folder but lib/ and host/ is one
-# of several files. Every guest is linked three times (lib/start.S).
+# Guests: each test-guest/*.c is one, and each of GUEST_FOLDERS is one of several
+# files. Every guest is linked three times (lib/start.S).
 
 GUEST_VARIANTS := flat high pae
 GUEST_START_flat := -DVIRT=0
@@ -34,7 +34,6 @@ $(O)/test-guest/$(1).%: $(O)/test-guest/lib/start-%.o $(GUEST_LIB) \
 		--defsym=VIRT=$$(GUEST_VIRT_$$*) -T test-guest/lib/guest.ld -o $$@ $$(filter %.o,$$^)
 endef
 $(foreach g,$(GUESTS),$(eval $(call GUEST_RULES,$(g))))
-
 
 $(O)/test-guest/lib/start-%.o: test-guest/lib/start.S
 	@echo '  AS      $@'
