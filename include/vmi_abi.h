@@ -439,6 +439,12 @@
 #define VMI_RELOC_JUMP 2 /* JMP rel32 to eip */
 #define VMI_RELOC_NOP 3	 /* drop the code; 3.0 only */
 
+/* Annotation table: bindings that POST decides, NONE in the file. */
+#define VMI_POLICY 0x30
+#define VMI_POLICY_TIME 0x10  /* CALL where the ROM has a clock and its alarms */
+#define VMI_POLICY_START 0x20 /* CALL where it also starts other CPUs */
+#define VMI_POLICY_CPUID 0x30 /* CALL where CPUID keeps silent about a constant TSC */
+
 /* ------------------------------------------------------------------------
  * Arguments
  */
@@ -609,8 +615,8 @@ struct vmi_about {
 	vmi_u16 calls;		/* offset of .vmi.calls */
 	vmi_u16 call_count;	/* records there */
 	char host[8];		/* "native" */
-	char clock[8];		/* "tsc" */
-	vmi_u8 reserved[8];
+	char clock[12];		/* "tsc", "kvmclock", "vmport" */
+	vmi_u8 reserved[4];
 };
 VMI_ASSERT(about_size, sizeof(struct vmi_about) == 0x20);
 
@@ -716,7 +722,7 @@ struct vmi_call_record {
 	vmi_u8 number_3; /* VMI_NO: none */
 	vmi_u8 number_13;
 	vmi_u8 number_6;
-	vmi_u8 binding;	    /* VMI_RELOC_*: on this host, to a guest of this image's revision */
+	vmi_u8 binding;	    /* VMI_RELOC_*, to a guest of this image's revision; | VMI_POLICY_* */
 	vmi_u16 stub;	    /* offset of the code */
 	vmi_u8 stub_size;   /* in bytes */
 	vmi_u8 inline_size; /* so many first bytes may stand at a call site; VMI_NO_INLINE */

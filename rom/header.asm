@@ -107,6 +107,13 @@ bits 32
 %endrep
 %endif
 
+%if MAJOR != 3
+	global	sites_asked		; rom/linux/site.c is 3.0's
+sites_asked:
+	xor	eax, eax
+	ret
+%endif
+
 ; ---------------------------------------------------------------------------
 ; struct vmi_call_record, one a row of the table. 13.x and 6.1 guests have no
 ; code of their own to keep: every binding is CALL.

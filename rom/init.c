@@ -4,14 +4,6 @@
 
 #define CPUID_NEEDED (CPUID_1_EDX_TSC | CPUID_1_EDX_MSR | CPUID_1_EDX_CX8)
 
-static u32 cpl(void)
-{
-	u16 cs;
-
-	__asm__("movw %%cs, %0" : "=r"(cs));
-	return cs & 3;
-}
-
 /* 0, or -1 with nothing changed. May be called again, and on every CPU. */
 u32 rom_init(void);
 u32 rom_init(void)
@@ -19,7 +11,7 @@ u32 rom_init(void)
 	struct state *state;
 	struct cpuid one;
 
-	if (cpl() != 0 || !cpuid_present())
+	if ((cs() & 3) != 0 || !cpuid_present())
 		return (u32)-1;
 	one = cpuid(1);
 	if ((one.edx & CPUID_NEEDED) != CPUID_NEEDED)
@@ -31,6 +23,8 @@ u32 rom_init(void)
 			 : "+m"(state->cpus)
 			 : "r"(one.ebx >> 24)
 			 : "cc", "memory");
+	state->jumps_asked = state->jumps_done = state->jump_count = 0;
+	clock_cpu_start(state);
 	return 0;
 }
 
@@ -38,23 +32,30 @@ u32 rom_init(void)
  * 3.0 gives the binding of the record. 13.3 guests have no native code to fall
  * back on: every number is a CALL, an unknown one to code that returns 0.
  */
-u64 rom_get_relocation_info(u32 call);
-u64 rom_get_relocation_info(u32 call)
+u64 rom_get_relocation_info(u32 call, u32 caller);
+u64 rom_get_relocation_info(u32 call, u32 caller)
 {
 	const struct rom_image *image = rom_addr(rom_image);
 	const struct vmi_call_record *record = at((u32)image + image->about.calls);
+	struct state *state = state_find();
 	bool revision_3 = image->header.api_version_major == 3;
 	u32 n;
 
+	if (revision_3 && state && sites_asked(state, call, caller))
+		return (u64)VMI_RELOC_NONE << 32;
 	for (n = image->about.call_count; n; n--, record++) {
 		u32 number = revision_3 ? record->number_3 : record->number_13;
 
 		if (number == call && number != VMI_NO) {
 			u64 eip = (u32)image + record->stub;
+			u32 binding = record->binding & ~(u32)VMI_POLICY;
 
-			if (record->binding == VMI_RELOC_NONE || record->binding == VMI_RELOC_NOP)
+			/* The guest has the ROM where the window cannot follow. */
+			if ((record->binding & VMI_POLICY) && !(state && window_fits(state)))
+				binding = VMI_RELOC_NONE;
+			if (binding == VMI_RELOC_NONE || binding == VMI_RELOC_NOP)
 				eip = 0;
-			return eip | (u64)record->binding << 32;
+			return eip | (u64)binding << 32;
 		}
 	}
 	if (revision_3)

@@ -15,6 +15,7 @@
 ; Out:	EDX:EAX = struct vmi_relocation_info
 ; Clobbers: flags
 	stub	GetRelocationInfo, CALL
+	mov	edx, [esp]		; the caller
 	to_c	rom_get_relocation_info, edx_eax
 	endstub
 

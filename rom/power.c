@@ -63,10 +63,15 @@ void rom_shutdown(void)
 {
 	struct state *state = state_find();
 
-	if (state && last_cpu(state) && !state->no_poweroff && state->acpi.pm1a_control) {
-		acpi_enable(&state->acpi);
-		pm1_sleep(state->acpi.pm1a_control, state->acpi.s5_typ_a);
-		pm1_sleep(state->acpi.pm1b_control, state->acpi.s5_typ_b);
+	if (state)
+		clock_cpu_end(state);
+	if (state && last_cpu(state)) {
+		hpet_release(state);
+		if (!state->no_poweroff && state->acpi.pm1a_control) {
+			acpi_enable(&state->acpi);
+			pm1_sleep(state->acpi.pm1a_control, state->acpi.s5_typ_a);
+			pm1_sleep(state->acpi.pm1b_control, state->acpi.s5_typ_b);
+		}
 	}
 	for (;;)
 		__asm__ volatile("hlt");
@@ -83,6 +88,10 @@ void rom_reboot(u32 how)
 	struct state *state = state_find();
 	u32 polls;
 
+	if (state) {
+		clock_cpu_end(state);
+		hpet_release(state);
+	}
 	outb(CMOS_INDEX, CMOS_SHUTDOWN);
 	outb(CMOS_DATA, 0);
 	if (how == VMI_REBOOT_SOFT) {

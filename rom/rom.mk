@@ -6,9 +6,17 @@ ROM_MAJOR_vmi := 3
 ROM_MAJOR_vmi-13 := 13
 ROM_MAJOR_vmi-6 := 6
 
-ROM_ASM := rom/interface.asm rom/entry.asm $(sort $(wildcard rom/native/*.asm))
-ROM_C := $(sort $(wildcard rom/*.c))
+# Where the part that only POST needs begins; what is before it stays.
+ROM_RESIDENT_vmi := 0x4800
+ROM_RESIDENT_vmi-13 := 0x5000
+ROM_RESIDENT_vmi-6 := 0x5000
+
+ROM_ASM := rom/interface.asm $(sort $(wildcard rom/post/*.asm rom/native/*.asm))
+ROM_C := $(sort $(wildcard rom/*.c rom/post/*.c))
 ROM_OBJS := $(ROM_ASM:%.asm=$(O)/%.o) $(ROM_C:%.c=$(O)/%.o)
+
+# What only guests of one revision need.
+ROM_OBJS_vmi := $(O)/rom/linux/site.o $(O)/rom/linux/body.o $(O)/rom/linux/fault.o
 
 # No option that gives code a fixed address or a processor younger than the
 # interface; no table that a switch would jump through.
@@ -16,7 +24,8 @@ ROM_CFLAGS := -std=gnu11 -m32 -march=i386 -Os -g0 -ffreestanding -fno-pic -mregp
 	-mno-mmx -msoft-float -fno-jump-tables -fno-stack-protector -fno-asynchronous-unwind-tables \
 	-fcf-protection=none -fno-strict-aliasing -ffunction-sections -fomit-frame-pointer \
 	-Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes \
-	-Iinclude -I$(O)/rom
+	$(if $(findstring clang,$(CC)),-mstack-alignment=4,-mpreferred-stack-boundary=2) \
+	-Iinclude -Irom -I$(O)/rom
 
 images: $(ROM_IMAGES:%=$(O)/%)
 
@@ -24,11 +33,11 @@ $(ROM_IMAGES:%=$(O)/%): $(O)/%.rom: $(O)/rom/%.elf $(O)/tools/mkrom
 	@echo '  ROM     $@'
 	$(Q)$(O)/tools/mkrom $< $@
 
-
+$(O)/rom/vmi.elf: $(ROM_OBJS_vmi)
 $(O)/rom/%.elf: $(O)/rom/header-%.o $(ROM_OBJS) ldscripts/rom.ld
 	@echo '  LD      $@'
 	$(Q)$(LD) -m elf_i386 -pie --no-dynamic-linker -z noexecstack -z text --build-id=none --no-warn-rwx-segments \
-		--orphan-handling=error -T ldscripts/rom.ld -o $@ $(filter %.o,$^)
+		--orphan-handling=error --defsym=rom_resident=$(ROM_RESIDENT_$*) -T ldscripts/rom.ld -o $@ $(filter %.o,$^)
 
 $(O)/rom/header-%.o: rom/header.asm $(O)/rom/vmi_abi.inc $(O)/rom/version.inc
 	@echo '  NASM    $@'

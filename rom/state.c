@@ -13,9 +13,20 @@
 #define ROM_AREA 0xc0000
 #define ROM_AREA_MASK 0x3ffff
 
-bool is_state(const struct state *state)
+/* Other CPUs have their own entries: only the count is shared. */
+u32 cpu_new(struct state *state, u8 *index)
 {
-	return state->magic == STATE_MAGIC && state->size == sizeof(*state);
+	u8 next = 1;
+
+	__asm__ volatile("lock xaddb %0, %1" : "+q"(next), "+m"(state->cpu_count) : : "memory");
+	if (next >= CPUS)
+		state->cpu_count = next = CPUS;
+	return *index = (u8)(next + 1);
+}
+
+struct cpu *cpu_self(struct state *state)
+{
+	return cpu_here(state);
 }
 
 struct state *state_find(void)

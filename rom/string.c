@@ -3,6 +3,10 @@
 
 void zero(void *to, u32 bytes)
 {
+	u32 words = bytes / 4;
+
+	bytes %= 4;
+	__asm__ volatile("rep stosl" : "+D"(to), "+c"(words) : "a"(0) : "memory");
 	__asm__ volatile("rep stosb" : "+D"(to), "+c"(bytes) : "a"(0) : "memory");
 }
 

@@ -46,8 +46,8 @@ void guest_main(void)
 	about = at((u32)rom.header + sizeof(*rom.header));
 	print("\nVMI %u.%u image at %X, %u bytes; Init returns %u\n", rom.major, rom.minor,
 	      rom.physical, rom.size, init);
-	print("host %s, clock %s, ROM memory from %X to the top of conventional memory\n\n",
-	      about->host, about->clock, rom.physical + about->state_distance);
+	print("host %s, clock %s, ROM memory from %X up\n\n", about->host, about->clock,
+	      *(u16 *)phys(0x413) * 1024u);
 	print("%-24s %3s %4s %3s  %-7s %s\n", "call", "3.0", "13.x", "6.1", "binding", "code");
 	for (i = 0; i < VMI_CALL_COUNT; i++) {
 		const struct vmi_call_record *r = &rom.record[i];

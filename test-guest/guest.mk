@@ -23,7 +23,13 @@ GUEST_CFLAGS := -std=gnu11 -m32 -march=i386 -O1 -g -ffreestanding -fno-pic -mgen
 GUEST_LIB := $(patsubst %.c,$(O)/%.o,$(sort $(wildcard test-guest/lib/*.c))) \
 	$(patsubst %.S,$(O)/%.o,$(filter-out %/start.S,$(sort $(wildcard test-guest/lib/*.S))))
 
-guests: $(GUEST_FILES)
+guests: $(GUEST_FILES) $(O)/test-guest/vmport.so
+
+# For QEMU itself, not for a guest.
+$(O)/test-guest/vmport.so: test-guest/host/vmport.c
+	@echo '  HOSTCC  $@'
+	@mkdir -p $(@D)
+	$(Q)$(HOSTCC) $(HOSTCFLAGS) -shared -fPIC -o $@ $<
 
 define GUEST_RULES
 $(O)/test-guest/$(1).%: $(O)/test-guest/lib/start-%.o $(GUEST_LIB) \

@@ -45,6 +45,9 @@ static void headers(const struct rom *rom)
 		print("# %s %s: VMI %u.%u at %x, ROM version %u.%u\n", maker, product, rom->major,
 		      rom->minor, rom->physical, pci->rom_version_major, pci->rom_version_minor);
 	}
+	expect(rom->size % VMI_SCAN_STEP == 0, "%u bytes", rom->size);
+	expect(rom->size <= (rom->major == 3 ? 18 : 20) * 1024u, "%u bytes stay behind POST",
+	       rom->size);
 	if (rom->major == 3)
 		expect(strsame(at((u32)rom->image + h->license_offset), "GPL v2"), "licence");
 	point("headers of the VMI %u.%u image", rom->major, rom->minor);
@@ -80,7 +83,7 @@ static void memory_map(void)
 			top = (u32)(entry->base + entry->length);
 	}
 	/* All images share what the first one took. */
-	equal(base_memory, 636 * 1024u, "conventional memory");
+	equal(base_memory, 628 * 1024u, "conventional memory");
 	expect(top && top <= base_memory, "E820 has usable memory up to %x, 40:13 up to %x", top,
 	       base_memory);
 	point("E820 and 40:13 agree on %u KiB", base_memory / 1024);

@@ -55,7 +55,7 @@ void guest_main(void)
 	ok(rom_find(&rom, option_number("major", 3)), "round %u: the image", round);
 	ok(rom_init(&rom) == 0, "round %u: Init", round);
 	ok(VMI(&rom, GetCycleFrequency)() > 1000000 &&
-		   *(u16 *)phys(0x413) == option_number("kib", 636),
+		   *(u16 *)phys(0x413) == option_number("kib", 628),
 	   "round %u: the ROM's memory is where it was, %u KiB", round, *(u16 *)phys(0x413));
 	if (option("last") && round == 0) {
 		expect(cpu_start(1, on_ap), "CPU 1 does not start");

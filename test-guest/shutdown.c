@@ -10,6 +10,8 @@
  */
 #include "guest.h"
 
+#define HPET_CONFIG 0xfed00010
+
 static struct rom rom;
 static volatile u32 ticks[8], go_down;
 
@@ -71,6 +73,7 @@ static void watch(void)
 	while (!go_down)
 		;
 	ok(stops(0), "the last CPU stopped, the machine did not");
+	ok((*(volatile u32 *)at(HPET_CONFIG) & 3) == 0, "the HPET has given IRQ 0 back");
 	finish();
 }
 
@@ -93,6 +96,8 @@ void guest_main(void)
 	ok(rom_find(&rom, option_number("major", 3)), "image");
 	ok(rom_init(&rom) == 0, "Init");
 	if (strsame(option("poweroff") ?: "", "off")) {
+		VMI(&rom, SetAlarm)(0, rdtsc() + (10ull << 32), 0); /* beyond the PIT */
+		ok((*(volatile u32 *)at(HPET_CONFIG) & 3) == 3, "the HPET has IRQ 0");
 		cpu_start(1, watch);
 		go_down = 1;
 		ticks[0]++;

@@ -75,11 +75,21 @@ static inline const char *column_defer(unsigned defer)
 	return "?";
 }
 
-static inline const char *column_binding(unsigned type)
+/* "/time", "/start": POST decides by the machine, which stands behind the slash. */
+static inline const char *column_binding(unsigned binding)
 {
-	static const char *const names[] = { "NONE", "CALL", "JUMP", "NOP" };
+	static const char *const names[] = {
+		"NONE",	      "CALL",	    "JUMP", "NOP", /* VMI_RELOC_* */
+		"NONE/time",  "CALL/time",		   /* | VMI_POLICY_TIME */
+		"NONE/start", "CALL/start",		   /* | VMI_POLICY_START */
+		"NONE/cpuid", "CALL/cpuid",		   /* | VMI_POLICY_CPUID */
+	};
+	unsigned type = binding & ~VMI_POLICY, policy = binding & VMI_POLICY;
 
-	return type < sizeof(names) / sizeof(*names) ? names[type] : "?";
+	if (type > (policy ? VMI_RELOC_CALL : VMI_RELOC_NOP))
+		return "?";
+	/* 0x10 apart, two names each, behind the four without a policy */
+	return names[policy ? 2 + policy / VMI_POLICY_TIME * 2 + type : type];
 }
 
 #endif

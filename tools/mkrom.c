@@ -3,8 +3,10 @@
  * mkrom linked.elf image.rom: an option ROM from a linked image.
  *
  * The file that comes out is the 64 bytes of section .header followed by an ELF
- * file: same sections, at the same offsets, with a symbol table of the image's
- * functions. Fills in what depends on the finished file: lengths and checksums.
+ * file: same sections, at the same offsets, with a symbol table of the calls.
+ * The last section, .post, is what the image gives up when POST ends: symbols
+ * and section headers are before it. Fills in what depends on the finished
+ * file: lengths and checksums.
  */
 #include <err.h>
 #include <fcntl.h>
@@ -63,7 +65,7 @@ static Elf32_Shdr *add_section(Elf *elf, struct buffer *names, const char *name,
 	return shdr;
 }
 
-/* Functions only: what a guest binds by name and what a debugger shows. */
+/* What a guest binds by name. A debugger has the linked file. */
 static void copy_symbols(Elf *in, Elf_Scn *scn, const unsigned *new_index, struct buffer *symbols,
 			 struct buffer *strings)
 {
@@ -78,7 +80,7 @@ static void copy_symbols(Elf *in, Elf_Scn *scn, const unsigned *new_index, struc
 
 		if (ELF32_ST_BIND(copy.st_info) == STB_LOCAL ||
 		    ELF32_ST_TYPE(copy.st_info) != STT_FUNC || copy.st_shndx >= SHN_LORESERVE ||
-		    !new_index[copy.st_shndx])
+		    !new_index[copy.st_shndx] || strncmp(name, "VMI_", 4) != 0)
 			continue;
 		copy.st_name = append_string(strings, name);
 		copy.st_shndx = new_index[copy.st_shndx];
@@ -96,8 +98,8 @@ static int by_address(const void *a, const void *b)
 	return p->st_name < q->st_name ? -1 : p->st_name > q->st_name;
 }
 
-/* Writes the ELF file to fd; returns the 64 bytes that stand before it. */
-static const unsigned char *write_elf(Elf *in, int fd)
+/* Writes the ELF file to fd; returns the 64 bytes that stand before it. *post: where .post begins. */
+static const unsigned char *write_elf(Elf *in, int fd, size_t *post)
 {
 	struct buffer names = { 0 }, symbols = { 0 }, strings = { 0 };
 	const unsigned char *header = NULL;
@@ -141,11 +143,13 @@ static const unsigned char *write_elf(Elf *in, int fd)
 		shdr->sh_offset = from->sh_addr - VMI_ELF;
 		shdr->sh_addralign = 1;
 		new_index[elf_ndxscn(scn)] = ++last;
-		if (end < shdr->sh_offset + shdr->sh_size)
+		if (!strcmp(name, ".post"))
+			*post = from->sh_addr;
+		else if (end < shdr->sh_offset + shdr->sh_size)
 			end = shdr->sh_offset + shdr->sh_size;
 	}
-	if (!header || !symtab)
-		errx(1, "no .header section or no symbols: not an image");
+	if (!header || !symtab || !*post)
+		errx(1, "no .header section, no .post or no symbols: not an image");
 	copy_symbols(in, symtab, new_index, &symbols, &strings);
 	qsort(symbols.data + sizeof(Elf32_Sym), symbols.size / sizeof(Elf32_Sym) - 1,
 	      sizeof(Elf32_Sym), by_address);
@@ -182,6 +186,10 @@ static const unsigned char *write_elf(Elf *in, int fd)
 	ehdr->e_entry = VMI_3_INIT;
 	ehdr->e_shoff = (end + 3) & ~3u;
 	ehdr->e_shstrndx = last + 3;
+	end = ehdr->e_shoff + (last + 4) * sizeof(Elf32_Shdr);
+	if (VMI_ELF + end > *post)
+		errx(1, "the resident part has %zu bytes, %zu are reserved (rom/rom.mk)",
+		     VMI_ELF + end, *post);
 	if (elf_update(out, ELF_C_WRITE) < 0)
 		elf_die("writing the ELF file");
 	elf_end(out);
@@ -208,15 +216,17 @@ static unsigned get16(const unsigned char *at)
 	return at[0] | at[1] << 8;
 }
 
-/* Lengths and checksums. */
-static void finish(struct buffer *image)
+/* Lengths and checksums. The bytes of .post add up to 0 by themselves. */
+static void finish(struct buffer *image, size_t post)
 {
 	static const unsigned char zeros[VMI_SCAN_STEP];
 	unsigned char *rom;
 	unsigned pci, pnp, blocks;
 
+	append(image, zeros, 1);			    /* .post's checksum */
 	append(image, zeros, -image->size % VMI_SCAN_STEP); /* the next image's boundary */
 	rom = image->data;
+	rom[image->size - 1] -= sum(rom + post, image->size - post);
 	blocks = image->size / BLOCK;
 	if (blocks > 127)
 		errx(1, "image has %zu bytes, more than 65,024", image->size);
@@ -234,7 +244,7 @@ int main(int argc, char **argv)
 	struct buffer image = { 0 };
 	unsigned char block[4096];
 	FILE *elf_file, *out;
-	size_t got;
+	size_t got, post = 0;
 	Elf *in;
 	int fd;
 
@@ -252,11 +262,11 @@ int main(int argc, char **argv)
 	if (!elf_file)
 		err(1, "temporary file");
 
-	append(&image, write_elf(in, fileno(elf_file)), VMI_ELF);
+	append(&image, write_elf(in, fileno(elf_file), &post), VMI_ELF);
 	rewind(elf_file);
 	while ((got = fread(block, 1, sizeof(block), elf_file)))
 		append(&image, block, got);
-	finish(&image);
+	finish(&image, post);
 
 	out = fopen(argv[2], "wb");
 	if (!out || fwrite(image.data, 1, image.size, out) != image.size || fclose(out))

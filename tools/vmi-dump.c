@@ -216,7 +216,7 @@ static const char *inline_code(char text[COLUMN_TEXT * 10], const struct vmi_cal
 
 static void print_row(const char *const cells[COLUMNS], bool tsv)
 {
-	static const int widths[COLUMNS] = { 25, 3, 4, 3, 6, 4, 7, 10, 8, 31, 15, 17, 5, 0 };
+	static const int widths[COLUMNS] = { 25, 3, 4, 3, 6, 4, 10, 10, 8, 31, 15, 17, 5, 0 };
 	const char *gap = tsv ? "\t" : " ";
 
 	for (size_t c = 0; c < COLUMNS; c++)

@@ -8,12 +8,60 @@
 ; ---------------------------------------------------------------------------
 ; Identity and model-specific registers
 
+CPUID_EXTENDED	equ 0x80000000		; EAX = the last leaf
+CPUID_BRAND	equ 0x80000004
+CPUID_POWER	equ 0x80000007		; EDX bit 8: the TSC is constant
+CPUID_POWER_CONSTANT_TSC equ 0x100
+
+; As the instruction, but in a virtual machine leaf 80000007 is there and says
+; that the TSC is constant: the real counter is this TSC. Processors whose
+; leaves end before the brand string stay as they are: guests name them.
 ; In:	EAX = leaf, ECX = subleaf
 ; Out:	EAX EBX ECX EDX
-; Clobbers: nothing
-	inline	CPUID
+; Clobbers: flags
+	stub	CPUID, CPUID
+	cmp	eax, CPUID_EXTENDED
+	jb	.native
+	cmp	eax, CPUID_POWER
+	ja	.native
+	push	ecx
+	push	eax
+	mov	eax, 1
 	cpuid
-	endinline
+	test	ecx, ecx		; bit 31: a hypervisor
+	jns	.alone
+	mov	eax, CPUID_EXTENDED
+	cpuid
+	lea	edx, [eax - CPUID_BRAND]
+	cmp	edx, 0x10000		; others have no such leaves, and answer anything
+	jae	.alone
+	cmp	[esp], eax
+	ja	.beyond
+	mov	eax, [esp]
+	mov	ecx, [esp + 4]
+	cpuid
+	cmp	dword [esp], CPUID_EXTENDED
+	jne	.power
+	cmp	eax, CPUID_POWER
+	jae	.done
+	mov	eax, CPUID_POWER
+	jmp	.done
+.beyond:
+	xor	eax, eax		; leaves that the processor does not have
+	xor	ebx, ebx
+	xor	ecx, ecx
+	xor	edx, edx
+.power:	cmp	dword [esp], CPUID_POWER
+	jne	.done
+	or	edx, CPUID_POWER_CONSTANT_TSC
+.done:	add	esp, 8
+	ret
+.alone:	pop	eax
+	pop	ecx
+.native:
+	cpuid
+	ret
+	endstub
 
 ; In:	ECX = MSR, EDX:EAX = value
 ; Out:	nothing

@@ -2,7 +2,11 @@
 /*
  * RUN: {flat,high,pae},rom={vmi,vmi-13,vmi-6},cpu=max,icount
  * RUN: {high,pae},rom={vmi,vmi-13},alias,cpu=max,icount
+ * RUN: {flat,high,pae},rom=vmi,machine=bochs,mips=200
  * RUN: flat,rom=vmi-13,cpu=max,icount,noacpi
+ * RUN: flat,rom=vmi,cpu={pentium,qemu32},icount
+ * RUN: flat,rom=vmi,bare,icount
+ * RUN: flat,rom=vmi,cpu=max,icount,patch=off
  *
  * alias: at another linear address, with the ROM area mapped read-only.
  */
@@ -201,7 +205,7 @@ void guest_main(void)
 		if (number == VMI_NO)
 			continue;
 		entry = rom_entry(&rom, number, &type);
-		equal(type, rom.record[i].binding, "binding");
+		equal(type, rom.record[i].binding & ~VMI_POLICY, "binding");
 		if (type == VMI_RELOC_CALL || type == VMI_RELOC_JUMP)
 			test(entry);
 		else

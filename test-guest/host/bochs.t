@@ -262,6 +262,12 @@ last_place() # IMAGE
 	printf '0x%x' $(((0xe0000 - $(stat -c %s "$O/$1.rom")) & ~0x7ff))
 }
 
+# The boundary where an image at ADDRESS ends.
+after() # IMAGE ADDRESS
+{
+	printf '0x%x' $((($2 + $(stat -c %s "$O/$1.rom") + 0x7ff) & ~0x7ff))
+}
+
 # A boot takes one second, if the BIOS does not wait for long.
 export BOCHS_SECONDS=15
 
@@ -276,7 +282,8 @@ for bios in latest legacy; do
 			images "$bios, $rom at $place" "$bios" "${image#*:}" "$rom" "$place"
 		done
 	done
-	images "$bios, all" "$bios" 3.0 vmi 0xca000 13.3 vmi-13 0xd0000 6.1 vmi-6 0xd8000
+	images "$bios, all" "$bios" 3.0 vmi 0xc9800 13.3 vmi-13 "$(after vmi 0xc9800)" \
+		6.1 vmi-6 "$(after vmi-13 "$(after vmi 0xc9800)")"
 done
 
 export BOCHS_BIOS=/usr/share/bochs/BIOS-bochs-latest BOCHS_MEGS=512
@@ -289,7 +296,7 @@ printf 'set timeout=0\nmultiboot /boot/guest\nboot\n' >"$TMP/grub.cfg"
 if grub-mkrescue -d /usr/lib/grub/i386-pc -o "$TMP/guest.iso" --fonts= --locales= --themes= \
 	--install-modules="normal multiboot" boot/grub/grub.cfg="$TMP/grub.cfg" \
 	boot/guest="$(realpath "$O/test-guest/init.flat")" >"$TMP/mkrescue" 2>&1; then
-	for image in "vmi 0xca000" "vmi 0xdc000"; do
+	for image in "vmi 0xca000" "vmi $(last_place vmi)"; do
 		BOCHS_UNTIL='^1\.\.' bochs_run "$O/${image% *}.rom" "${image#* }" "$TMP/guest.iso" \
 			"$TMP/serial"
 		tr -d '\r' <"$TMP/serial" | sed 's/^/# /' >"$TMP/guest"

@@ -48,12 +48,16 @@ sum()
 
 check_headers()
 {
-	local size pci pnp
+	local size pci pnp post
+	post=$(readelf -SW "$elf" | sed -n 's/^.* \.post *PROGBITS *\([0-9a-f]*\) .*/\1/p')
+	post=$((16#$post))
 	size=$(stat -c %s "$image")
 	is "$1: signature" "${rom[0]} ${rom[1]}" "85 170"
 	is "$1: length byte" $((rom[2] * 512)) "$size"
 	is "$1: 2 KiB divide the length" $((size % 2048)) 0
 	is "$1: byte sum" "$(sum 0 "$size")" 0
+	is "$1: 2 KiB divide what stays behind POST" $((post % 2048)) 0
+	is "$1: byte sum of the rest" "$(sum "$post" $((size - post)))" 0
 	is "$1: VMI signature" "$(ascii 8 4)" cVmi
 	is "$1: revision" "${rom[13]}.${rom[12]}" "$2"
 
@@ -72,7 +76,7 @@ check_headers()
 	is "$1: \$PnP product" "$(string "$(u16 $((pnp + 16)))")" "VMI option ROM $version"
 
 	if [ "$2" = 3.0 ]; then
-		is "$1: at most 16 KiB" $((size <= 16384)) 1
+		is "$1: at most 18 KiB stay behind POST" $((post <= 18432)) 1
 		is "$1: licence" "$(string "$(u16 0x16)")" "GPL v2"
 	fi
 
@@ -152,7 +156,7 @@ check_elf()
 		"$(readelf -lW "$elf" | awk '$1 ~ /^[A-Z_]+$/ && $2 ~ /^0x/ && / .?W/')"
 	is "$1: sections" \
 		"$(readelf -SW "$elf" | sed -n 's/^ *\[ *[1-9][0-9]*\] \([^ ]*\) .*/\1/p' | sort | tr '\n' ' ')" \
-		".rodata .shstrtab .strtab .symtab .text .vmi.calls "
+		".post .rodata .shstrtab .strtab .symtab .text .vmi.calls "
 
 	read_symbols
 	empty "$1: nm: no complaint" "$(cat "$tmp/nm.err")"
@@ -237,7 +241,7 @@ check_records()
 		"$(cut -f4 "$tmp/records" | grep -v '^-$' | sort -n | tr '\n' ' ')" "$(seq -s ' ' 4 91) "
 	if [ "$2" = 3.0 ]; then
 		is "$1: bindings are of the four types" \
-			"$(cut -f7 "$tmp/records" | sort -u | tr '\n' ' ')" "CALL JUMP NONE NOP "
+			"$(cut -f7 "$tmp/records" | sort -u | tr '\n' ' ')" "CALL JUMP NONE NONE/cpuid NONE/start NONE/time NOP "
 		for name in IRET SYSEXIT; do
 			is "$1: $name is a JUMP" "$(awk -F '\t' -v n=$name '$1 == n { print $7 }' "$tmp/records")" JUMP
 		done

@@ -157,8 +157,9 @@ vm_stop()
 # first serial port goes to SERIALFILE, Bochs's own log to $TMP/bochs.log.
 # True if the guest ends the run, by writing "Shutdown" to port 0x8900, or when
 # SERIALFILE matches $BOCHS_UNTIL; false after $BOCHS_SECONDS (50).
-# Also from the environment: BOCHS_BIOS, BOCHS_CPUS, BOCHS_MEGS, and BOCHS_IPS, the
-# frequency of the TSC: 20000000 is quick, test-guest/calls wants 200000000.
+# Also from the environment: BOCHS_BIOS, BOCHS_CPU (a model of "bochs -help cpu"),
+# BOCHS_CPUS, BOCHS_MEGS, and BOCHS_IPS, the frequency of the TSC: 20000000 is
+# quick, test-guest/calls wants 200000000.
 bochs_run() # IMAGE ADDRESS DISK SERIALFILE [IMAGE ADDRESS]...
 {
 	local disk=$3 serial=$4 result=1 n=1 pid bios
@@ -173,7 +174,7 @@ bochs_run() # IMAGE ADDRESS DISK SERIALFILE [IMAGE ADDRESS]...
 		echo "panic: action=fatal"
 		echo "error: action=report"
 		echo "info: action=report"
-		echo "cpu: count=${BOCHS_CPUS:-1}, ips=${BOCHS_IPS:-20000000}, reset_on_triple_fault=0"
+		echo "cpu: model=${BOCHS_CPU:-bx_generic}, count=${BOCHS_CPUS:-1}, ips=${BOCHS_IPS:-20000000}, reset_on_triple_fault=0"
 		echo "megs: ${BOCHS_MEGS:-32}"
 		# 2027-01-01, as guests expect; time does not depend on this machine's load.
 		echo "clock: sync=none, time0=1798761600"
@@ -200,7 +201,7 @@ bochs_run() # IMAGE ADDRESS DISK SERIALFILE [IMAGE ADDRESS]...
 	# Debian's Bochs has its debugger built in, which wants to be told to go.
 	echo c >"$TMP/bochs.debug"
 
-	TZ=UTC TERM=xterm timeout -k 5 "${BOCHS_SECONDS:-50}" bochs -q -f "$TMP/bochs.rc" \
+	TZ=UTC TERM=xterm timeout -s KILL "${BOCHS_SECONDS:-50}" bochs -q -f "$TMP/bochs.rc" \
 		-rc "$TMP/bochs.debug" </dev/null >"$TMP/bochs.out" 2>&1 &
 	pid=$!
 	PIDS=("$pid")

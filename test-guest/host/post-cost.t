@@ -27,12 +27,13 @@ image_at() # FILE
 {
 	local segment size
 
-	size=$(stat -c %s "$1")
+	size=4096
 	tr -d '\r' <"$TMP/vm.bios" | sed -n 's/^Running option rom at \([0-9a-f]*\):.*/\1/p' |
 		while read -r segment; do
 			vm_memory $((0x$segment * 16)) "$size" "$TMP/image" || return
-			# Byte 6 and the reserved words before 40 may be new.
-			if cmp -s <(tail -c +65 "$1") <(tail -c +65 "$TMP/image"); then
+			# The header is the first 40 bytes, and bindings may be new.
+			if cmp -s <(tail -c +129 "$1" | head -c $((size - 128))) \
+				<(tail -c +129 "$TMP/image"); then
 				echo $((0x$segment * 16))
 			fi
 		done

@@ -1,7 +1,8 @@
 ; SPDX-License-Identifier: GPL-2.0-only
 ;
-; A floppy for post.t: real-mode code that finds every VMI image, calls its
-; entry again in one machine state after the other, and looks for what the call
+; A floppy for post.t: real-mode code that puts a fresh copy of one image after
+; the other where it finds the first (POST gives part of an image away), calls its
+; entry in one machine state after the other, and looks for what the call
 ; left different. On the first serial port:
 ;	try NAME	about to call
 ;	ok NAME / not ok NAME / ok NAME # SKIP why
@@ -25,14 +26,17 @@ CALL_STACK equ	0x7000
 STACK_LOW equ	0x6000
 MONITOR_STACK equ 0x7400		; ring 0, while a call runs in virtual-8086 mode
 SECTORS	equ	18			; one track
+IMAGE_TRACK equ	2			; of the first image, the others follow
+IMAGE_TRACKS equ 4			; each
+IMAGE_COUNT equ	3
 IDT	equ	0xac00
 SNAPSHOT equ	0xb000			; of 0 to 500
 SNAPSHOT_SIZE equ 0x500
 LOW_COPY equ	0xb900			; of the same, for a while
 TEXT	equ	0xb800			; what INT 10h was given
 TEXT_SIZE equ	160
-IMAGE_COPY equ	0x1000			; segment; 32 KiB
-FILL_KIB equ	0x18000 / 1024		; from here to 40:13, every word is its address
+IMAGE_COPY equ	0x1000			; segment; 36 KiB
+FILL_KIB equ	0x19000 / 1024		; from here to 40:13, every word is its address
 
 BDA_BASE_MEMORY equ 0x413
 BDA_MOTOR equ	0x43f			; and when to stop it, by the tick
@@ -211,15 +215,78 @@ main:
 	cmp	dword [es:8], "cVmi"
 	jne	.next
 	mov	[image], ax
+%ifndef BOCHS
+	; Installed, it returns at once.
+	mov	[entry + 2], ax
+	mov	word [entry], 3
+	call	far [entry]
+	mov	si, text_installed
+	cmp	word [text_length], 0
+	je	.returns
+	mov	si, text_not_installed
+.returns:
+	call	puts
+.fresh:	call	image_fresh
+	jc	exit
 	call	all_cases
+	cmp	byte [track], IMAGE_TRACK + IMAGE_COUNT * IMAGE_TRACKS
+	jb	.fresh
+	jmp	.done
+%else					; they are real ROM
+	call	all_cases
+%endif
 .next:	mov	ax, es
 	add	ax, 0x800 >> 4
 	cmp	ax, 0xe000
 	jb	.scan
 
-	mov	si, text_done
+.done:	mov	si, text_done
 	call	puts
 	jmp	exit
+
+; The next image on the floppy, where [image] is.
+; Out:	CF: it cannot be put there
+; Clobbers: everything but the stack
+image_fresh:
+	xor	ax, ax
+	mov	es, ax
+	call	pam_open
+	jc	.error
+	sti
+	mov	cx, IMAGE_TRACKS
+	mov	bx, IMAGE_COPY
+.track:	pusha
+	mov	es, bx
+	xor	bx, bx
+	mov	ch, [track]
+	mov	dh, ch
+	shr	ch, 1
+	and	dh, 1
+	mov	cl, 1
+	mov	dl, 0
+	mov	ax, 0x0200 + SECTORS
+	int	0x13
+	popa
+	mov	si, text_read
+	jc	.error
+	inc	byte [track]
+	add	bx, SECTORS * 512 / 16
+	loop	.track
+	mov	ax, IMAGE_COPY
+	mov	es, ax
+	mov	dl, [es:2]
+	mov	es, [image]
+	mov	[es:2], dl
+	call	image_put_back
+	mov	dx, [pam_register]
+	mov	word [pam_register], 0
+	mov	di, boot_pam
+	call	pam_write
+	clc
+	ret
+.error:	call	puts
+	stc
+	ret
 
 ; In:	[image]
 ; Out:	all kept
@@ -483,16 +550,16 @@ image_move:
 	pop	es
 	ret
 
-; Out:	CX = length of the image in words of 32 bits, at most 32 KiB
+; Out:	CX = length of the image in words of 32 bits, at most 36 KiB
 ; Clobbers: nothing
 image_dwords:
 	push	es
 	mov	es, [image]
 	movzx	cx, byte [es:2]
 	pop	es
-	cmp	cx, 64
+	cmp	cx, 72
 	jbe	.fits
-	mov	cx, 64
+	mov	cx, 72
 .fits:	shl	cx, 7
 	ret
 
@@ -881,7 +948,7 @@ examine_vectors:
 	ret
 
 ; Refused: 40:13 stays. Where no image has taken memory before, it goes down,
-; by at most 8 KiB. What is not between the new and the old value is not written.
+; by at most 12 KiB. What is not between the new and the old value is not written.
 examine_base_memory:
 	movzx	eax, word [BDA_BASE_MEMORY]
 	movzx	edx, word [SNAPSHOT + BDA_BASE_MEMORY]
@@ -891,7 +958,7 @@ examine_base_memory:
 	sub	ecx, eax
 	test	word [bx + CASE_FLAGS], REFUSED
 	jnz	.same
-	cmp	ecx, 8			; unsigned: not up
+	cmp	ecx, 12			; unsigned: not up
 	ja	.same
 	cmp	word [bx + CASE_KIB], FREE
 	jne	.taken
@@ -916,9 +983,13 @@ examine_base_memory:
 	mov	bx, [SNAPSHOT + BDA_BASE_MEMORY]
 	jmp	fill
 
-; A locked image is as it was. In a writable one, a few bytes of the headers
-; may be new, and the checksum is right.
+; A locked image is as it was. In a writable one, the length, the checksum, the
+; distance of the state, the PCI length and bindings may be new, and the
+; checksum is right.
 examine_image:
+	mov	di, [case]
+	test	word [di + CASE_FLAGS], WRITABLE
+	setnz	[writable]
 	call	image_dwords
 	shl	cx, 2
 	push	ds
@@ -928,34 +999,58 @@ examine_image:
 	mov	es, ax
 	xor	si, si
 	xor	bx, bx			; bytes that differ
-	xor	dx, dx			; the last of them
 	xor	ah, ah			; sum
 .next:	mov	al, [si]
 	add	ah, al
 	cmp	al, [es:si]
 	je	.same
-	inc	bx
-	mov	dx, si
+	test	byte [ss:writable], 1
+	jz	.bad
+	call	may_differ
+	je	.same
+.bad:	inc	bx
+	mov	[ss:image_last], si
 .same:	inc	si
 	loop	.next
 	pop	es
 	pop	ds
 	mov	[image_sum], ah
 	mov	[image_differs], bx
-	mov	[image_last], dx
-	mov	di, [case]
-	test	word [di + CASE_FLAGS], WRITABLE
-	jnz	.writable
 	check	"bytes of the image that differ", word [image_differs], word [zero], movzx
-	jmp	.sum
-.writable:
-	cmp	bx, 5
-	ja	.bad
-	cmp	dx, 0x40
-	jb	.sum
-.bad:	check	"bytes of the image that differ", word [image_differs], word [zero], movzx
+	test	bx, bx
+	jz	.sum
 	check	"the last byte that differs", word [image_last], word [zero], movzx
 .sum:	check	"byte sum of the image", byte [image_sum], byte [zero], movzx
+	ret
+
+; In:	DS:SI -> a byte of the image
+; Out:	ZF: POST may write it
+; Clobbers: DX, DI
+may_differ:
+	cmp	si, 2			; length
+	je	.may
+	cmp	si, 3			; entry
+	je	.may
+	cmp	si, 6			; checksum
+	je	.may
+	mov	dx, si
+	and	dx, ~3
+	cmp	dx, 0x20		; distance of the state
+	je	.may
+	mov	dx, si
+	sub	dx, [0x18]		; PCI data structure
+	cmp	dx, 0x10
+	je	.may
+	mov	dx, si
+	sub	dx, [0x24]		; bindings of the records
+	mov	di, dx
+	shr	di, 4
+	cmp	di, [0x26]
+	jae	.not
+	and	dx, 15
+	cmp	dx, 3
+.may:	ret
+.not:	or	di, 1
 	ret
 
 ; One line; or none, where the image was told so and took the memory.
@@ -1410,12 +1505,18 @@ state_a20_off:
 	ret
 
 state_writable:
-	mov	si, text_no_pam
 %ifdef BOCHS
-	xor	dx, dx			; its images are real ROM
-%else
-	call	pam
+	mov	si, text_no_pam
+	stc
+	ret
 %endif
+	; falls through
+
+; Out:	CF: the image is not writable, SI = why
+; Clobbers: EAX, CX, DX, DI
+pam_open:
+	mov	si, text_no_pam
+	call	pam
 	test	dx, dx
 	stc
 	jz	.none
@@ -1499,6 +1600,9 @@ restore:
 ; ---------------------------------------------------------------------------
 	section	.data
 text_done db	"done", 10, 0
+text_not_installed db "not "
+text_installed db "ok the entry of an installed image returns at once", 10, 0
+text_no_image db "# no VMI image in memory", 10, 0
 text_try db	"try ", 0
 text_ok	db	"ok ", 0
 text_not_ok db	"not ok ", 0
@@ -1518,6 +1622,7 @@ text_no_hpet db	"no HPET", 0
 text_no_acpi db	"no ACPI table names a HPET", 0
 text_no_a20 db	"A20 cannot be switched off by port 92", 0
 text_no_pam db	"the image cannot be unlocked", 0
+track	db	IMAGE_TRACK
 
 	align	4, db 0
 zero	dd	0
@@ -1594,6 +1699,7 @@ case	dw	0
 image_sum db	0
 image_differs dw 0
 image_last dw	0
+writable db	0
 failed	db	0
 memory_lines dw	0
 fault	db	0

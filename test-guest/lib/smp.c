@@ -19,7 +19,7 @@ u32 ap_stack;
 
 static void (*function)(void);
 static volatile u32 started;
-static u8 stacks[8][4096] __attribute__((aligned(16)));
+static u8 stacks[8][8192] __attribute__((aligned(16)));
 
 void ap_main(void)
 {
@@ -27,9 +27,10 @@ void ap_main(void)
 	struct {
 		u16 limit;
 		u32 base;
-	} __attribute__((packed)) idtr = { 256 * 8 - 1, (u32)idt };
+	} __attribute__((packed)) idtr = { 256 * 8 - 1, (u32)idt },
+				  gdtr = { sizeof(gdt) - 1, (u32)gdt };
 
-	__asm__ volatile("lidt %0" : : "m"(idtr));
+	__asm__ volatile("lidt %0\n\tlgdt %1" : : "m"(idtr), "m"(gdtr));
 	started++;
 	f();
 }

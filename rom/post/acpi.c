@@ -43,6 +43,11 @@ struct table {
 #define FADT_FLAG_RESET (1u << 10)
 #define GAS_IO 1
 
+#define MADT_ENTRIES 44
+#define MADT_LOCAL_APIC 0
+#define MADT_LOCAL_X2APIC 9
+#define MADT_ENABLED 0x01
+
 #define HPET_ADDRESS 44 /* in the table: the registers, in memory */
 #define HPET_USUAL 0xfed00000
 #define HPET_CONFIG 0x10 /* in the block */
@@ -173,6 +178,22 @@ static void fadt_read(struct acpi *acpi, const struct table *table)
 	}
 }
 
+/* 255 where IDs may be longer than 8 bits: struct cpu and struct start go by those. */
+static u8 madt_cpus(const struct table *table)
+{
+	const u8 *entry = (const u8 *)table + MADT_ENTRIES,
+		 *end = (const u8 *)table + table->length;
+	u32 cpus = 0;
+
+	for (; entry + 8 <= end && entry[1] >= 2; entry += entry[1]) {
+		if (entry[0] == MADT_LOCAL_APIC && (entry[4] & MADT_ENABLED))
+			cpus++;
+		else if (entry[0] == MADT_LOCAL_X2APIC)
+			cpus += 255;
+	}
+	return (u8)(cpus < 255 ? cpus : 255);
+}
+
 /* In legacy replacement mode the HPET drives IRQ 0 in the PIT's place [HPET 1.0a 2.3.5]. */
 static bool hpet_replaces_pit(u32 address)
 {
@@ -203,9 +224,13 @@ void acpi_find(struct acpi *acpi)
 		table = table_at(address, 0x50434146); /* "FACP" */
 		if (table)
 			fadt_read(acpi, table);
+		table = table_at(address, 0x43495041); /* "APIC", the MADT */
+		if (table)
+			acpi->cpus = madt_cpus(table);
 		table = table_at(address, 0x54455048); /* "HPET" */
-		if (table && table->length >= HPET_ADDRESS + 8)
-			acpi->hpet_replaces_pit =
-				hpet_replaces_pit(*(const u32 *)((const u8 *)table + HPET_ADDRESS));
+		if (table && table->length >= HPET_ADDRESS + 8) {
+			acpi->hpet = *(const u32 *)((const u8 *)table + HPET_ADDRESS);
+			acpi->hpet_replaces_pit = hpet_replaces_pit(acpi->hpet);
+		}
 	}
 }
