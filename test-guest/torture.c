@@ -7,7 +7,7 @@
  *
  * RUN: {flat,high,pae},rom={vmi,vmi-13,vmi-6},smp=8,end=reset
  * RUN: {high,pae},rom={vmi,vmi-13},smp=16,cpu=max,rounds=12,end=reset
- * RUN-FULL: {flat,high,pae},rom={vmi,vmi-13},smp=16,rounds=200,end=reset,time=300
+ * RUN-FULL: {high,pae},rom={vmi,vmi-13},smp=16,rounds=50,end=reset,time=200
  */
 #include "guest.h"
 
