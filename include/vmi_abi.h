@@ -508,6 +508,126 @@
 #define VMI_WALLCLOCK_HZ 1000000000
 
 /* ------------------------------------------------------------------------
+ * Hypercalls: between the ROM and a VMM that answers its traps
+ *
+ * A trap is one instruction (the transport, VMI_HV_OUT ... VMI_HV_INT):
+ *
+ *	EBP	VMI_HV_TAG | number. The number of a call is its row in VMI_CALLS
+ *		(enum vmi_call; rows are only ever added at the end); VMI_HV_INFO
+ *		and above are the interface's own.
+ *	EAX EDX ECX EBX ESI EDI
+ *		what the call's column in names, where the caller already has it;
+ *		VMI_S1 in ESI, VMI_S2 in EDI.
+ *
+ * Back come the registers of the column out, and CF:
+ *
+ *	0	done
+ *	1	refused: the VMM does not know the number. Nothing has changed, and
+ *		the ROM does natively what was asked for.
+ *
+ * Every other register is preserved, and every flag but OF SF ZF AF PF.
+ */
+#define VMI_HV_TAG 0x564d0000
+#define VMI_HV_TAG_MASK 0xffff0000
+#define VMI_HV_NUMBER_MASK 0x0000ffff
+
+/* The version that this file describes: major << 16 | minor. */
+#define VMI_HV_VERSION 0x00010000
+
+/*
+ * Who answers. Only where CPUID.1:ECX.31 says that there is a hypervisor, either
+ * a CPUID leaf in steps of VMI_HV_LEAF_STEP has the signature in EBX, ECX, EDX;
+ * or, where vmi_about.port or the fw_cfg file opt/vmi/port names one, a trap by
+ * OUT to that port does the same: VMI_HV_INFO with EAX = n is the leaf n above
+ * the one with the signature.
+ *
+ *	leaf	EAX		EBX		ECX		EDX
+ *	+0	last leaf	signature	...		...
+ *	+1	version		transports	port | vector<<8 features
+ *	+2	calls that the VMM wants to trap, a bit each: rows 0 to 127, bit 0 of
+ *		EAX is row 0, bit 0 of EBX row 32, ECX 64, EDX 96
+ *	+3	rows 128 to 255
+ *
+ * As a hypercall, the last leaf is a number like n; as a CPUID leaf, it is a
+ * leaf's.
+ */
+#define VMI_HV_LEAF_FIRST 0x40000000
+#define VMI_HV_LEAF_LAST 0x4000ff00
+#define VMI_HV_LEAF_STEP 0x100
+#define VMI_HV_SIGNATURE_EBX 0x6e65704f /* "OpenVMI VMM " */
+#define VMI_HV_SIGNATURE_ECX 0x20494d56
+#define VMI_HV_SIGNATURE_EDX 0x204d4d56
+#define VMI_HV_INFO_SIGNATURE 0
+#define VMI_HV_INFO_VERSION 1
+#define VMI_HV_INFO_CALLS 2
+
+/* Transports; the ROM takes the first one that it finds. */
+#define VMI_HV_VMCALL 0x01
+#define VMI_HV_VMMCALL 0x02
+#define VMI_HV_OUT 0x04 /* OUT port, EAX; the port is below 100h */
+#define VMI_HV_INT 0x08 /* INT vector */
+
+/* Features. */
+#define VMI_HV_SHARED 0x01 /* struct vmi_shared, for each vCPU, at one address */
+#define VMI_HV_QUEUE 0x02  /* deferred calls wait there */
+#define VMI_HV_CPU_IF 0x04 /* EFLAGS.IF counts, too: STI, CLI do not trap, the ROM runs them */
+#define VMI_HV_TIME 0x08   /* vmi_shared.time is kept up */
+#define VMI_HV_DEFER 0x10  /* a page fault on any vCPU performs what every vCPU has queued */
+
+/* Numbers of the interface's own. */
+#define VMI_HV_INFO 0x100    /* EAX = n; EAX EBX ECX EDX as above */
+#define VMI_HV_ATTACH 0x101  /* below */
+#define VMI_HV_DETACH 0x102  /* as before ATTACH: the shared areas are the guest's again */
+#define VMI_HV_FLUSH 0x103   /* perform what this vCPU has queued */
+#define VMI_HV_DELIVER 0x104 /* the virtual interrupt flag was set: deliver what is pending */
+#define VMI_HV_LAST 0x104
+
+/*
+ * VMI_HV_ATTACH: Init does it, and it holds for every vCPU. EAX is the ROM's
+ * version, EDX the guest-physical address of struct vmi_shared (4 KiB aligned; 0
+ * where the VMM has no VMI_HV_SHARED), ECX the major number of the guest's revision
+ * (3, 13, 6). Comes back in EAX: the lower one of the two versions, which both
+ * keep to. Majors that differ are refused.
+ */
+
+/*
+ * What the ROM and the VMM share about one vCPU: VMI_HV_SHARED. The ROM gives
+ * the address (VMI_HV_ATTACH), the same for every vCPU, and the VMM maps to each its own.
+ * The VMM reads nothing here that it trusts.
+ *
+ * Interrupts: the guest's interrupt flag is interrupts, and EFLAGS.IF with it where
+ * VMI_HV_CPU_IF. Something that comes while it is clear sets pending, and the guest
+ * looks there after it has set the flag: a VMM that writes pending from outside the vCPU
+ * looks at interrupts again after that. The VMM delivers as the processor does: it
+ * clears the flag where the gate does, and the frame's IF says what it was.
+ *
+ * Queue: entries from VMI_SHARED_QUEUE to VMI_SHARED_END, VMI_QUEUED_SIZE bytes each,
+ * in use below queue_next. An entry is reserved by XADD on queue_next and valid as
+ * soon as its word call is not 0, which is written last: a handler may come in between,
+ * and queue and flush itself. To flush, perform each valid entry in order and clear its
+ * call; then set queue_next to VMI_SHARED_QUEUE, or, where an entry was not valid yet, to
+ * VMI_SHARED_END if it is above that.
+ */
+#define VMI_SHARED_SIZE 0x4000
+#define VMI_SHARED_QUEUE 0x1000
+#define VMI_SHARED_QUEUED 614
+#define VMI_SHARED_END (VMI_SHARED_QUEUE + VMI_SHARED_QUEUED * VMI_QUEUED_SIZE)
+#define VMI_QUEUED_SIZE 20
+
+/* Offsets in struct vmi_shared. */
+#define VMI_SHARED_INTERRUPTS 0x00
+#define VMI_SHARED_PENDING 0x04
+#define VMI_SHARED_NEXT 0x08
+#define VMI_SHARED_DEFER 0x0c
+#define VMI_SHARED_CR0 0x40
+#define VMI_SHARED_CR2 0x44
+#define VMI_SHARED_CR3 0x48
+#define VMI_SHARED_CR4 0x4c
+#define VMI_SHARED_LDT 0x50
+#define VMI_SHARED_TR 0x54
+#define VMI_SHARED_TIME 0x80
+
+/* ------------------------------------------------------------------------
  * C only from here
  */
 #ifndef __ASSEMBLER__
@@ -614,9 +734,10 @@ struct vmi_about {
 	vmi_u32 state_distance; /* state - image, in bytes; 0: POST has not run or could not write */
 	vmi_u16 calls;		/* offset of .vmi.calls */
 	vmi_u16 call_count;	/* records there */
-	char host[8];		/* "native" */
-	char clock[12];		/* "tsc", "kvmclock", "vmport" */
-	vmi_u8 reserved[4];
+	char host[8];		/* "native", "trap" */
+	char clock[12];		/* "tsc", "kvmclock", "vmport", "vmm" */
+	vmi_u16 port; /* for hypercalls; 0: none. A VMM without the CPUID leaf writes it before POST */
+	vmi_u8 reserved[2];
 };
 VMI_ASSERT(about_size, sizeof(struct vmi_about) == 0x20);
 
@@ -767,6 +888,56 @@ VMI_ASSERT(ap_cs, VMI_OFFSET(struct vmi_ap_state, cs) == 0x40);
 VMI_ASSERT(ap_gdtr, VMI_OFFSET(struct vmi_ap_state, gdtr_limit) == 0x4e);
 VMI_ASSERT(ap_idtr, VMI_OFFSET(struct vmi_ap_state, idtr_limit) == 0x58);
 VMI_ASSERT(ap_size, sizeof(struct vmi_ap_state) == 0x5c);
+
+struct vmi_queued {
+	vmi_u32 call; /* VMI_HV_TAG | row; 0: not valid yet */
+	vmi_u32 eax, edx, ecx;
+	vmi_u32 esi; /* VMI_S1 */
+};
+VMI_ASSERT(queued_size, sizeof(struct vmi_queued) == VMI_QUEUED_SIZE);
+
+/*
+ * Time. Nanoseconds since the machine started, when the TSC is t:
+ * ((t - tsc) << shift, >> -shift where that is negative) * multiplier >> 32, + system.
+ * Valid where version was even and is the same after reading.
+ */
+struct vmi_shared_time {
+	vmi_u32 version;
+	vmi_u32 wall_version; /* another one: the wall clock was stepped */
+	vmi_u32 tsc[2];	      /* low, high */
+	vmi_u32 system[2];
+	vmi_u32 multiplier;
+	vmi_s8 shift;
+	vmi_u8 pad[3];
+	vmi_u32 stolen[2]; /* ns that this vCPU wanted to run and did not */
+	vmi_u32 wall[2];   /* ns from 1970 to system = 0, UTC */
+	vmi_u32 pad2[4];
+};
+
+struct vmi_shared {
+	/* Both write, all the time: a cache line. */
+	vmi_u32 interrupts; /* VMI_IF or 0 */
+	vmi_u32 pending;
+	vmi_u32 queue_next; /* offset from the area's first byte */
+	vmi_u32 defer;	    /* VMI_DEFER_*: the guest writes it */
+	vmi_u32 pad[12];
+	/* The VMM writes: as the calls Get* say. */
+	vmi_u32 cr0, cr2, cr3, cr4;
+	vmi_u32 ldt, tr; /* selectors */
+	vmi_u32 vcpu;	 /* number, from 0 */
+	vmi_u32 pad2[9];
+	struct vmi_shared_time time;
+};
+VMI_ASSERT(shared_queue_next, VMI_OFFSET(struct vmi_shared, queue_next) == VMI_SHARED_NEXT);
+VMI_ASSERT(shared_defer, VMI_OFFSET(struct vmi_shared, defer) == VMI_SHARED_DEFER);
+VMI_ASSERT(shared_pending, VMI_OFFSET(struct vmi_shared, pending) == VMI_SHARED_PENDING);
+VMI_ASSERT(shared_cr0, VMI_OFFSET(struct vmi_shared, cr0) == VMI_SHARED_CR0);
+VMI_ASSERT(shared_cr4, VMI_OFFSET(struct vmi_shared, cr4) == VMI_SHARED_CR4);
+VMI_ASSERT(shared_tr, VMI_OFFSET(struct vmi_shared, tr) == VMI_SHARED_TR);
+VMI_ASSERT(shared_time, VMI_OFFSET(struct vmi_shared, time) == VMI_SHARED_TIME);
+VMI_ASSERT(shared_lines, sizeof(struct vmi_shared_time) == 64 && VMI_SHARED_TIME % 64 == 0);
+VMI_ASSERT(shared_room, sizeof(struct vmi_shared) <= VMI_SHARED_QUEUE);
+VMI_ASSERT(shared_size, VMI_SHARED_END <= VMI_SHARED_SIZE);
 
 #endif /* __ASSEMBLER__ */
 #endif /* VMI_ABI_H */
