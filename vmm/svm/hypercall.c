@@ -4,5 +4,12 @@
 
 void svm_hypercall(struct vcpu *cpu)
 {
+	if (rom_posting(cpu)) {
+		if (!rom_next(cpu)) {
+			cpu_reset(cpu);
+			guest_load(cpu);
+		}
+		return;
+	}
 	cpu->vmcb->eflags |= EFLAGS_CF; /* no number is known */
 }

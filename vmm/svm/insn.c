@@ -11,7 +11,7 @@ void *guest_memory(u32 physical)
 {
 	if (physical >= boot.top)
 		return NULL;
-	return (void *)physical;
+	return rom_memory(physical);
 }
 
 static bool guest_walk(const struct vcpu *cpu, u32 linear, u32 *physical)
