@@ -573,6 +573,7 @@
 #define VMI_HV_CPU_IF 0x04 /* EFLAGS.IF counts, too: STI, CLI do not trap, the ROM runs them */
 #define VMI_HV_TIME 0x08   /* vmi_shared.time is kept up */
 #define VMI_HV_DEFER 0x10  /* a page fault on any vCPU performs what every vCPU has queued */
+#define VMI_HV_FEATURES 0x1f /* all that are known */
 
 /* Numbers of the interface's own. */
 #define VMI_HV_INFO 0x100    /* EAX = n; EAX EBX ECX EDX as above */
@@ -669,6 +670,16 @@ enum vmi_call {
 	VMI_CALL_COUNT
 	/* clang-format on */
 };
+
+/*
+ * Rows that a VMM gets all or none of, as far as the guest's revision has them:
+ * a flag or a clock cannot be half its own. The first group only with VMI_HV_SHARED.
+ */
+#define VMI_IS_IRQ_CALL(row)                                                                       \
+	(((row) >= VMI_ID_EnableInterrupts && (row) <= VMI_ID_SysRet) || (row) == VMI_ID_Halt ||   \
+	 (row) == VMI_ID_SafeHalt || (row) == VMI_ID_Shutdown)
+#define VMI_IS_TIME_CALL(row)                                                                      \
+	((row) >= VMI_ID_GetCycleFrequency && (row) <= VMI_ID_WallclockUpdated)
 
 /* The numbers: VMI_3_CPUID, VMI_13_CPUID, VMI_6_CPUID; VMI_NO where none. */
 enum vmi_call_number {
