@@ -430,6 +430,14 @@
 #define VMI_13_LAST 87
 #define VMI_6_LAST 91
 
+/*
+ * vmi_about.post32, for a VMM without firmware: CALL it with interrupts off, flat
+ * segments, linear addresses that are physical, the size of conventional memory in
+ * KiB (at most 640) at 413h, and in EAX where the line for the console goes, or 0.
+ * Every register comes back.
+ */
+#define VMI_POST_LINE 88
+
 /* Annotation table: the code cannot stand at a call site. */
 #define VMI_NO_INLINE 0xff
 
@@ -748,7 +756,7 @@ struct vmi_about {
 	char host[8];		/* "native", "trap" */
 	char clock[12];		/* "tsc", "kvmclock", "vmport", "vmm" */
 	vmi_u16 port; /* for hypercalls; 0: none. A VMM without the CPUID leaf writes it before POST */
-	vmi_u8 reserved[2];
+	vmi_u16 post32; /* offset of POST's 32-bit entry; 0 when POST is done */
 };
 VMI_ASSERT(about_size, sizeof(struct vmi_about) == 0x20);
 

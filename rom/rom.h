@@ -422,6 +422,7 @@ struct post {
 };
 _Static_assert(sizeof(struct post) <= 208, "POST_SIZE in rom/post/entry.asm");
 _Static_assert(__builtin_offsetof(struct post, line) == 4, "POST_LINE in rom/post/entry.asm");
+_Static_assert(POST_LINE == VMI_POST_LINE, "LINE_SIZE in rom/post/flat.asm");
 
 /* rom/post/tsc.c: true: halt until the next interrupt, then call again. */
 bool clock_measure(struct clock *clock, struct post *post);
