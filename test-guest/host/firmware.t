@@ -19,7 +19,7 @@ require_file xorriso xorriso
 require_file mtools mformat
 
 MAJOR=([3]=vmi [13]=vmi-13 [6]=vmi-6)
-LINE='^VMI ROM [0-9.]+: VMI %s at C8000, host native, clock tsc, 11 KiB at 9D000$'
+LINE='^VMI ROM [0-9.]+: VMI %s at C8000, host native, clock tsc, [1-9][0-9]* KiB at [0-9A-F]{5}$'
 
 # A guest's TAP, all of it.
 passed() # FILE
