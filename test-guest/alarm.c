@@ -20,6 +20,9 @@
 #define APIC_LVTT 0x320
 #define APIC_DIVIDE 0x3e0
 #define LVTT_MASKED 0x10000u
+#define LVTT_MODE 0x60000u
+#define LVTT_DEADLINE 0x40000u
+#define CPUID_1_ECX_DEADLINE 0x1000000
 #define HPET 0xfed00000
 #define HPET_CONFIG 0x10
 
@@ -370,9 +373,10 @@ static void both_wirings(void)
 	point("one alarm on each wiring");
 }
 
-/* By what it divides: the least that reaches the expiry. */
+/* By what it divides: the least that reaches the expiry. By TSC deadline nothing is divided. */
 static void divider(void)
 {
+	u32 r[4], before = apic_read(APIC_DIVIDE), mode = 0;
 	static const struct {
 		u64 distance;
 		u32 divide;
@@ -383,12 +387,17 @@ static void divider(void)
 		   { 500 * SECOND, 0xa } };
 	u32 i;
 
+	cpuid(1, 0, r);
+	if (r[2] & CPUID_1_ECX_DEADLINE)
+		mode = LVTT_DEADLINE;
 	for (i = 0; i < ARRAY_SIZE(of); i++) {
 		set_alarm(VMI_ALARM_WIRED_LVTT, rdtsc() + of[i].distance, 0);
-		equal(apic_read(APIC_DIVIDE), of[i].divide, "the divide configuration");
+		equal(apic_read(APIC_LVTT) & LVTT_MODE, mode, "LVTT's mode");
+		equal(apic_read(APIC_DIVIDE), mode ? before : of[i].divide,
+		      "the divide configuration");
 		equal(cancel_alarm(VMI_ALARM_WIRED_LVTT), 1, "CancelAlarm");
 	}
-	point("LVTT: the divider with the best resolution");
+	point("LVTT: the mode, the divider with the best resolution");
 }
 
 static u32 rearmed;
