@@ -2,7 +2,6 @@
 /* Which clock it is, and its start. */
 #include "rom.h"
 
-#define CPUID_HYPERVISOR 0x40000000
 #define CPUID_HYPERVISOR_LAST 0x4000ff00
 #define CPUID_HYPERVISOR_STEP 0x100
 

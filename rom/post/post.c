@@ -53,17 +53,21 @@ static bool image_patch(struct rom_image *image, u32 *word, u32 value)
 	return *(volatile u32 *)word == value;
 }
 
-static void options_read(struct state *state)
+/* Whether it is on: present and not "0" or "off"; absent: -1. */
+static int option(const char *name)
 {
 	char value[8];
 
-	/* Present and not "0" or "off" means on. */
-	if (fw_cfg_read(STR("opt/vmi/quiet"), value, sizeof(value)) >= 0)
-		state->quiet = value[0] != '0' && !same(value, STR("off"), 4);
-	if (fw_cfg_read(STR("opt/vmi/patch"), value, sizeof(value)) >= 0)
-		state->no_sites = value[0] == '0' || same(value, STR("off"), 4);
-	if (fw_cfg_read(STR("opt/vmi/poweroff"), value, sizeof(value)) >= 0)
-		state->no_poweroff = value[0] == '0' || same(value, STR("off"), 4);
+	if (fw_cfg_read(name, value, sizeof(value)) < 0)
+		return -1;
+	return value[0] != '0' && !same(value, STR("off"), 4);
+}
+
+static void options_read(struct state *state)
+{
+	state->quiet = option(STR("opt/vmi/quiet")) > 0;
+	state->no_sites = !option(STR("opt/vmi/patch"));
+	state->no_poweroff = !option(STR("opt/vmi/poweroff"));
 }
 
 /* The image says what the machine's state does. */
@@ -152,12 +156,8 @@ extern const u8 start_code[];
 /* Empty, but for the code that other CPUs start in. */
 static void window_start(struct window *window)
 {
-	const u8 *code = rom_addr(start_code);
-	u32 i;
-
 	zero(window, sizeof(*window));
-	for (i = 0; i < sizeof(window->code); i++)
-		window->code[i] = code[i];
+	copy(window->code, rom_addr(start_code), sizeof(window->code));
 }
 
 /*
