@@ -628,14 +628,33 @@ static void cost(void)
 	cost_of("LVTT, both counters, the later", lvtt, 2 * SECOND, 0);
 	cost_of("LVTT, both counters, periodic", lvtt | VMI_ALARM_PERIODIC, 0, MILLISECOND);
 	point("GetCycleCounter in 40 instructions, SetAlarm and CancelAlarm in 400");
-	cost_most = 460;
+	cost_most = 410;
+	cost_of("LVTT, the available counter's, periodic",
+		lvtt | VMI_CYCLES_AVAILABLE | VMI_ALARM_PERIODIC, 0, MILLISECOND);
+	set_alarm(lvtt, rdtsc() + SECOND, 0);
+	cost_of("LVTT, both counters, the available one's, periodic",
+		lvtt | VMI_CYCLES_AVAILABLE | VMI_ALARM_PERIODIC, 0, MILLISECOND);
+	cancel_alarm(lvtt);
+	cost_most = 455;
 	set_alarm(lvtt | VMI_CYCLES_AVAILABLE | VMI_ALARM_PERIODIC, rdtsc(), 100 * MICROSECOND);
 	start = rdtsc();
 	while (rdtsc() - start < 100 * MILLISECOND)
 		;
 	cost_of("LVTT, both counters, 1,000 periods behind", lvtt, MILLISECOND, 0);
 	cancel_alarm(lvtt | VMI_CYCLES_AVAILABLE);
-	point("and in 460 where the other alarm has to catch up with its periods");
+	point("in 410 for a period of the available counter, in 455 with the other alarm far "
+	      "behind");
+	cost_most = 690;
+	set_alarm(0, rdtsc() + SECOND, 0);
+	cost_of("from IRQ 0 to LVTT", lvtt, MILLISECOND, 0);
+	set_alarm(lvtt, rdtsc() + SECOND, 0);
+	cost_of("from LVTT to IRQ 0", 0, MILLISECOND, 0);
+	set_alarm(0, rdtsc() + SECOND, 0);
+	cost_of("from the HPET to LVTT", lvtt, MILLISECOND, 0);
+	set_alarm(lvtt, rdtsc() + SECOND, 0);
+	cost_of("from LVTT to the HPET", 0, 10 * SECOND, 0);
+	cancel_alarm(0);
+	point("in 690 from one wiring to the other");
 }
 
 /* IRQ 0 beyond the PIT's reach: by the HPET, but not where somebody needs it or the RTC. */
