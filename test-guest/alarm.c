@@ -121,10 +121,7 @@ static u8 host_save[4096] __attribute__((aligned(4096)));
 static void tsc_add(u64 cycles)
 {
 	struct vmcb_segment *segment = (void *)(vmcb + VMCB_SEGMENTS);
-	struct {
-		u16 limit;
-		u32 base;
-	} __attribute__((packed)) dtr;
+	struct dtr dtr;
 	u32 i;
 
 	*(u32 *)(vmcb + VMCB_VMRUN) = 1;
@@ -133,9 +130,9 @@ static void tsc_add(u64 cycles)
 	for (i = 0; i < 4; i++)
 		segment[i] = (struct vmcb_segment){ SEL_DATA, 0xc93, 0xffffffff, 0 };
 	segment[1] = (struct vmcb_segment){ SEL_CODE, 0xc9b, 0xffffffff, 0 };
-	__asm__ volatile("sgdt %0" : "=m"(dtr));
+	dtr = sgdt();
 	segment[6] = (struct vmcb_segment){ 0, 0, dtr.limit, dtr.base };
-	__asm__ volatile("sidt %0" : "=m"(dtr));
+	dtr = sidt();
 	segment[8] = (struct vmcb_segment){ 0, 0, dtr.limit, dtr.base };
 	segment[7] = (struct vmcb_segment){ SEL_LDT, 0x082, sizeof(ldt) - 1, (u32)ldt };
 	segment[9] = (struct vmcb_segment){ SEL_TSS, 0x08b, sizeof(tss) - 1, (u32)tss };
