@@ -370,6 +370,31 @@ static void both_wirings(void)
 	point("one alarm on each wiring");
 }
 
+/* More than 2^32 cycles, and two of them over when the ROM looks again. */
+static void long_period(void)
+{
+	u32 available = VMI_CYCLES_AVAILABLE | VMI_ALARM_WIRED_LVTT;
+	u64 start = rdtsc();
+	u32 second;
+
+	set_alarm(available | VMI_ALARM_PERIODIC, start, 5 * SECOND);
+	fires_at(start, "the first");
+	apic_write(APIC_LVTT, VECTOR_LVTT | LVTT_MASKED);
+	set_alarm(VMI_CYCLES_REAL, start + 12 * SECOND, 0);
+	sleep_until_fired();
+	apic_write(APIC_LVTT, VECTOR_LVTT);
+	set_alarm(VMI_CYCLES_REAL | VMI_ALARM_WIRED_LVTT, start + 13 * SECOND, 0);
+	for (second = 13; second <= 20; second = second == 13 ? 15 : second + 5) {
+		u64 want = start + second * SECOND;
+
+		sleep_until_fired();
+		expect(fired_at >= want && fired_at - want < 30 * MICROSECOND,
+		       "at %llu ns, not %u s", fired_at - start, second);
+	}
+	equal(cancel_alarm(available), 1, "CancelAlarm");
+	point("LVTT: a period of 5 s goes on, and a shot in between");
+}
+
 /* By what it divides: the least that reaches the expiry. By TSC deadline nothing is divided. */
 static void divider(void)
 {
@@ -741,6 +766,7 @@ void guest_main(void)
 	both_wirings();
 	if (option("rules"))
 		return;
+	long_period();
 	race(&wirings[1], 8000, 199);
 	cost();
 	if (!option("apic"))
