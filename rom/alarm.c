@@ -49,35 +49,28 @@ static bool past(const struct alarm *alarm, const struct cpu *cpu)
 	return alarm->expiry <= cpu->now && alarm->fires <= cpu->now;
 }
 
-/* behind modulo period, of 64 bits. */
-static __attribute__((noinline)) u64 rest_of(u64 behind, u64 period)
-{
-	u64 step = period;
-
-	while (behind >= step && !(step >> 63))
-		step <<= 1;
-	while ((step >>= 1) >= period)
-		if (behind >= step)
-			behind -= step;
-	return behind;
-}
-
 /* An alarm that has fired is over, or goes to its first expiry that is not past. */
 static void settle(struct alarm *alarm, const struct cpu *cpu)
 {
-	u64 behind = cpu->now - alarm->expiry;
-	u32 period = (u32)alarm->period, low = (u32)behind, rest = (u32)(behind >> 32);
+	u64 step = alarm->period, behind = cpu->now - alarm->expiry;
 
-	if (!alarm->period) {
+	if (!step) {
 		alarm->armed = false;
-	} else if (alarm->period >> 32) {
-		alarm->expiry = cpu->now - rest_of(behind, alarm->period) + alarm->period;
-	} else {
-		if (rest >= period)
-			rest %= period;
-		__asm__("divl %2" : "+a"(low), "+d"(rest) : "rm"(period) : "cc");
-		alarm->expiry = cpu->now + (period - rest);
+		return;
 	}
+	if (!(step >> 32)) {
+		u32 low = (u32)behind, rest = (u32)(behind >> 32) % (u32)step;
+
+		__asm__("divl %2" : "+a"(low), "+d"(rest) : "rm"((u32)step) : "cc");
+		behind = rest;
+	} else {
+		while (behind >= step && !(step >> 63))
+			step <<= 1;
+		while ((step >>= 1) >= alarm->period)
+			if (behind >= step)
+				behind -= step;
+	}
+	alarm->expiry = cpu->now - behind + alarm->period;
 }
 
 /* A shot: the longest that there is; a period: a part that goes into it often. */
