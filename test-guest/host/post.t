@@ -21,13 +21,13 @@ floppy() # NAME NASM-ARGS...
 	local name=$1 n
 
 	shift
-	# One track is loaded; the images are on the tracks from 2 on, four each.
+	# One track is loaded; the images are on the tracks from 2 on, five each.
 	nasm -Werror -f bin "$@" -o "$TMP/$name" "$SOURCE" &&
 		[ "$(stat -c %s "$TMP/$name")" -le $((18 * 512)) ] &&
 		truncate -s 1474560 "$TMP/$name" || return
 	for ((n = 0; n < ${#IMAGES[@]}; n++)); do
-		[ "$(stat -c %s "$O/${IMAGES[n]}.rom")" -le $((4 * 18 * 512)) ] &&
-			dd if="$O/${IMAGES[n]}.rom" of="$TMP/$name" bs=$((18 * 512)) seek=$((2 + 4 * n)) \
+		[ "$(stat -c %s "$O/${IMAGES[n]}.rom")" -le $((5 * 18 * 512)) ] &&
+			dd if="$O/${IMAGES[n]}.rom" of="$TMP/$name" bs=$((18 * 512)) seek=$((2 + 5 * n)) \
 				conv=notrunc status=none || return
 	done
 }
