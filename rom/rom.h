@@ -344,8 +344,7 @@ static inline bool trap_has(const u32 *calls, u32 row)
 }
 
 /* rom/trap.c */
-enum trap_result { TRAP_NATIVE, TRAP_ATTACHED, TRAP_LIES };
-enum trap_result trap_attach(const struct rom_image *image);
+bool trap_attach(const struct rom_image *image); /* false: Init fails, nothing has changed */
 struct trap *trap_find(const struct rom_image *image);
 /* False: nobody answers, or not with our major version. */
 bool trap_info(const struct trap *trap, struct trap_info *info);
