@@ -215,38 +215,27 @@ static void shared_reset(struct vmm_vcpu *vcpu)
 	vcpu->performed = 0;
 }
 
-/* Entries that a guest may not have emptied are not there any longer. */
-static void area_clear(struct vmm_vcpu *vcpu)
+static void clear(void *at, u32 bytes)
 {
-	u32 *word = vcpu->area, i;
+	u32 words = bytes / 4;
 
-	for (i = 0; i < VMI_SHARED_SIZE / 4; i++) {
-		word[i] = 0;
-		__asm__ volatile("" : : : "memory");
-	}
+	__asm__ volatile("rep stosl" : "+D"(at), "+c"(words) : "a"(0) : "memory");
 }
 
 bool vmm_vcpu_init(struct vmm_vcpu *vcpu)
 {
 	struct vmm *vm = vcpu->vm;
-	u8 *counts = (u8 *)&vcpu->counts;
-	u32 i;
 
 	if (vm->features & VMI_HV_SHARED && (!vcpu->area || (size_t)vcpu->area & (PAGE - 1)))
 		return false;
 	vcpu->next = vm->vcpus;
 	vcpu->number = vm->vcpus ? vm->vcpus->number + 1 : 0;
 	vm->vcpus = vcpu;
-	for (i = 0; i < sizeof(vcpu->counts); i++) {
-		counts[i] = 0;
-		__asm__ volatile("" : : : "memory");
-	}
+	clear(&vcpu->counts, sizeof(vcpu->counts));
 	vcpu->reason[0] = 0;
 	vcpu->time_version = 0;
 	vcpu->shared = &vcpu->own;
 	vmm_vcpu_reset(vcpu);
-	if (vm->features & VMI_HV_SHARED)
-		area_clear(vcpu);
 	return true;
 }
 
@@ -373,7 +362,7 @@ static enum vmm_result attach(struct vmm_vcpu *vcpu, struct vmm_regs *regs)
 	vm->shared = shared ? regs->edx : 0;
 	vm->revision = regs->ecx;
 	for (v = vm->vcpus; v && shared; v = v->next) {
-		area_clear(v);
+		clear(v->area, VMI_SHARED_SIZE);
 		v->shared = v->area;
 		shared_reset(v);
 		core_copy(&v->shared->time, &v->own.time, sizeof(v->own.time));
