@@ -940,16 +940,6 @@ static void queue(void)
 	VCPU->shared->queue_next = VMI_SHARED_QUEUE;
 	fake_queue(VCPU, VMI_HV_TAG | VMI_HV_ATTACH, 0, 0, 0, 0);
 	FACT(stopped_with(vmm_flush(VCPU), may_not_wait(VMI_HV_ATTACH)));
-	vmm_want(&vm, VMI_ID_SetPxE, false);
-	vmm_init(&vm);
-	vmm_vcpu_init(VCPU);
-	fake_attach_as(3);
-	fake_queue(VCPU, QUEUED(SetPxELong), 1, 0, AT(3, 0x40), 0);
-	fake_queue(VCPU, QUEUED(SetPxE), 1, AT(3, 0), 0, 0);
-	FACT(stopped_with(vmm_flush(VCPU), may_not_wait(ROW(SetPxE))) && *word(3, 0x40) == 1);
-	VCPU->shared->queue_next = VMI_SHARED_QUEUE;
-	fake_queue(VCPU, 1, 0, 0, 0, 0);
-	FACT(stopped_with(vmm_flush(VCPU), "queue: call 00000001 is not one that may wait"));
 	ops.entry_written = NULL;
 	VCPU->shared->queue_next = VMI_SHARED_QUEUE;
 	fake_queue(VCPU, QUEUED(SetPxE), 1, AT(3, 0), 0, 0);
@@ -960,6 +950,16 @@ static void queue(void)
 	VCPU->shared->queue_next = VMI_SHARED_QUEUE;
 	fake_queue(VCPU, QUEUED(SetPxELong), 1, 0, AT(READ_ONLY, 0), 0);
 	FACT(stopped_with(vmm_flush(VCPU), "SetPxELong: ptep c0007000 is not mapped"));
+	vmm_want(&vm, VMI_ID_SetPxE, false);
+	vmm_init(&vm);
+	vmm_vcpu_init(VCPU);
+	fake_attach_as(3);
+	fake_queue(VCPU, QUEUED(SetPxELong), 1, 0, AT(3, 0x40), 0);
+	fake_queue(VCPU, QUEUED(SetPxE), 1, AT(3, 0), 0, 0);
+	FACT(stopped_with(vmm_flush(VCPU), may_not_wait(ROW(SetPxE))) && *word(3, 0x40) == 1);
+	VCPU->shared->queue_next = VMI_SHARED_QUEUE;
+	fake_queue(VCPU, 1, 0, 0, 0, 0);
+	FACT(stopped_with(vmm_flush(VCPU), "queue: call 00000001 is not one that may wait"));
 	END("a queue that lies");
 
 	start(0, VMI_HV_SHARED, 3);
