@@ -21,9 +21,8 @@
  * it; or the call is refused, and the native stub runs into the processor's own
  * fault; or the guest is stopped with a line that says why (vmm_ops.stop).
  *
- * One thread a vCPU: no function may run on a vCPU that another one is running
- * on, but for vmm_set_pending(). vmm_init, vmm_reset, ATTACH and DETACH concern all
- * vCPUs: guests do the latter two while one runs.
+ * One thread a vCPU, and the guest does not run on it meanwhile. vmm_init, vmm_reset,
+ * ATTACH and DETACH concern all vCPUs: guests do the latter two while one runs.
  *
  * Calls are switched one by one (vmm.wanted). What belongs together: the calls about
  * the interrupt flag, with IRET, SYSEXIT, Halt and their like; the calls about time.
@@ -332,8 +331,10 @@ static inline vmi_u32 vmm_frame_flags(const struct vmm_vcpu *vcpu, vmi_u32 eflag
 }
 
 /*
- * Something waits. From any thread. True: the guest's virtual flag was set by then, and the VMM
- * has to look itself (the guest may have looked at pending before).
+ * Something waits. True: the guest's virtual flag is set, and the guest may have looked at
+ * pending already: deliver it, or wait for EFLAGS.IF. What comes from another thread first
+ * makes the vCPU exit: until then the guest's store to the flag may be in its processor only,
+ * as its load of pending may be done.
  */
 static inline bool vmm_set_pending(struct vmm_vcpu *vcpu)
 {
