@@ -58,6 +58,7 @@ static struct {
 	struct vmi_queued queue[VMI_SHARED_QUEUED];
 } seen;
 
+static bool cpu_if;	     /* CLI and STI as a guest in ring 0 has them */
 static vmi_u32 guest_memory; /* linear minus physical */
 static const struct vmi_call_record *records;
 static volatile vmi_u64 pages[4]; /* what stands for tables of pages */
@@ -164,6 +165,11 @@ static void on_signal(int signal, siginfo_t *info, void *context)
 	vmi_u32 transport = 0;
 
 	(void)info;
+	if ((vmm.features & VMI_HV_CPU_IF) && (code[0] | 1) == 0xfb) {
+		cpu_if = code[0] == 0xfb;
+		g[REG_EIP]++;
+		return;
+	}
 	if (code[0] == 0xe7 && code[1] == PORT)
 		transport = VMI_HV_OUT;
 	else if (code[0] == 0xcd && code[1] == VECTOR)
@@ -697,6 +703,35 @@ static void test_interrupts(void)
 	shared->pending = 0;
 }
 
+/* Where EFLAGS.IF counts, too: what loads all flags leaves the shared one set. */
+static void test_cpu_if(void)
+{
+	static const unsigned rows[] = { VMI_ID_IRET, VMI_ID_IRET_v13, VMI_ID_SetEFLAGS };
+	struct vmi_shared *shared = area();
+	unsigned n, bad = 0;
+	vmi_u32 r[REGISTERS];
+
+	for (n = 0; n < 12; n++) {
+		bool on = n & 1, pending = n & 2;
+
+		memcpy(r, poison, sizeof(r));
+		r[EAX] = r[FLAGS] = on ? 0x246 : 0x46;
+		shared->interrupts = 0;
+		shared->pending = pending;
+		cpu_if = true;
+		call(rows[n / 4], r, 0, 0);
+		if (shared->interrupts != VMI_IF || cpu_if || seen.traps != pending) {
+			printf("# %s, IF %d: %u traps\n", names[rows[n / 4]], on, seen.traps);
+			bad++;
+		}
+	}
+	shared->interrupts = 0;
+	cpu_if = false;
+	simple(VMI_ID_EnableInterrupts, 1, 2, 3);
+	bad += shared->interrupts != VMI_IF || !cpu_if || seen.traps;
+	ok(!bad, "%s: VMI_HV_CPU_IF: all flags are the processor's", path);
+}
+
 static void test_copies(void)
 {
 	struct vmi_shared *shared = area();
@@ -920,6 +955,10 @@ static void test_image(void)
 	test_copies();
 	test_time();
 	mprotect((void *)MEMORY, VMI_PROCESS_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC);
+	sound_vmm(VMI_HV_OUT, SHARED_FEATURES | VMI_HV_CPU_IF);
+	post();
+	if (ok(init() == 0, "%s: with EFLAGS.IF", path))
+		test_cpu_if();
 }
 
 int main(int argc, char **argv)
