@@ -515,6 +515,10 @@ static void test_lies(void)
 	unsigned n;
 
 	sound_vmm(VMI_HV_OUT, SHARED_FEATURES);
+	memcpy(file + VMI_OFFSET(struct rom_image, about.clock), "kvmclock", 8);
+	ok(post() && !memcmp(image->about.clock, "vmm\0lock", 9),
+	   "%s: native stubs still see that the clock is kvmclock (rom/native/time.asm)", path);
+	memcpy(file + VMI_OFFSET(struct rom_image, about.clock), "tsc\0\0\0\0", 8);
 	vmm.silent = true;
 	ok(!post() && !strcmp(image->about.host, "native"), "%s: nobody answers: native", path);
 	ok(init() == (vmi_u32)-1, "%s: and CPL 3 is no place for Init then", path);
