@@ -27,8 +27,8 @@ bool trap_info(const struct trap *trap, struct trap_info *info)
 	    r.ecx != VMI_HV_SIGNATURE_ECX || r.edx != VMI_HV_SIGNATURE_EDX)
 		return false;
 	last = r.eax - trap->leaf;
-	if (last < VMI_HV_INFO_VERSION || !asked(trap, VMI_HV_INFO_VERSION, &r) ||
-	    r.eax >> 16 != VMI_HV_VERSION >> 16)
+	if (last < VMI_HV_INFO_VERSION || last >= VMI_HV_LEAF_STEP ||
+	    !asked(trap, VMI_HV_INFO_VERSION, &r) || r.eax >> 16 != VMI_HV_VERSION >> 16)
 		return false;
 	info->transports = r.ebx;
 	info->where = r.ecx;

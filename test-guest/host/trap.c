@@ -44,7 +44,7 @@ __attribute__((format(printf, 2, 3))) static bool ok(bool good, const char *form
  * The VMM
  */
 static struct {
-	vmi_u32 signature, version, transports, where, features, calls[8];
+	vmi_u32 signature, last, version, transports, where, features, calls[8];
 	bool silent, refuses_attach, refuses;
 	vmi_u32 agrees; /* what ATTACH returns; 0: the right one */
 } vmm;
@@ -97,7 +97,7 @@ static bool hypercall(unsigned number, greg_t *g)
 			return false;
 		g[REG_EAX] = g[REG_EBX] = g[REG_ECX] = g[REG_EDX] = 0;
 		if (n == VMI_HV_INFO_SIGNATURE) {
-			g[REG_EAX] = 3;
+			g[REG_EAX] = (greg_t)vmm.last;
 			g[REG_EBX] = (greg_t)vmm.signature;
 			g[REG_ECX] = VMI_HV_SIGNATURE_ECX;
 			g[REG_EDX] = VMI_HV_SIGNATURE_EDX;
@@ -393,6 +393,7 @@ static void sound_vmm(vmi_u32 transport, vmi_u32 features)
 {
 	memset(&vmm, 0, sizeof(vmm));
 	vmm.signature = VMI_HV_SIGNATURE_EBX;
+	vmm.last = 3;
 	vmm.version = VMI_HV_VERSION;
 	vmm.transports = transport;
 	vmm.where = PORT | VECTOR << 8;
@@ -512,6 +513,7 @@ static void test_lies(void)
 {
 	static const vmi_u32 versions[] = { 0, 0x00020000, 0xffffffff };
 	static const vmi_u32 agreements[] = { 0x00010001, 0x00020000, 0x0000ffff, 0xffffffff };
+	static const vmi_u32 lasts[] = { 0, VMI_HV_LEAF_STEP, 0xffffffff };
 	unsigned n;
 
 	sound_vmm(VMI_HV_OUT, SHARED_FEATURES);
@@ -529,6 +531,11 @@ static void test_lies(void)
 		sound_vmm(VMI_HV_OUT, SHARED_FEATURES);
 		vmm.version = versions[n];
 		ok(!post(), "%s: version %#x: native", path, versions[n]);
+	}
+	for (n = 0; n < 3; n++) {
+		sound_vmm(VMI_HV_OUT, SHARED_FEATURES);
+		vmm.last = lasts[n];
+		ok(!post(), "%s: %#x as the last leaf: native", path, lasts[n]);
 	}
 	sound_vmm(0xfffffff0, SHARED_FEATURES);
 	ok(!post(), "%s: transports that nobody knows: native", path);
