@@ -311,6 +311,7 @@ struct trap {
 	u32 physical; /* address of struct vmi_shared */
 	u32 leaf;     /* the CPUID leaf with the signature; 0: hypercalls say who answers */
 	u8 code[4];   /* the transport, RET */
+	u32 attached; /* by an Init before */
 	u32 transport, where, features; /* as POST found them */
 	u32 calls[TRAP_MASKS];		/* that have a stub */
 	u32 address_count;

@@ -105,29 +105,31 @@ static bool is_there(const struct trap *trap, struct trap_info *info)
 bool trap_attach(const struct rom_image *image)
 {
 	struct trap *trap = trap_find(image);
-	bool privileged = (cs() & 3) == 0, attached, agrees;
+	bool privileged = (cs() & 3) == 0, attached, agrees = true;
 	struct trap_info info;
 	struct cpuid r;
 
 	if (!trap)
 		return privileged;
 	attached = is_there(trap, &info);
-	if (attached) {
+	/* Not twice: other CPUs may run by now, with what is in their areas. */
+	if (attached && !(trap->attached && hypercall(&r, VMI_HV_FLUSH, trap->code))) {
 		r.eax = VMI_HV_VERSION;
 		r.edx = info.features & VMI_HV_SHARED ? trap->physical : 0;
 		r.ecx = image->header.api_version_major;
 		r.ebx = 0;
 		attached = hypercall(&r, VMI_HV_ATTACH, trap->code);
+		agrees = !attached ||
+			 r.eax - (VMI_HV_VERSION & ~0xffffu) <= (VMI_HV_VERSION & 0xffff);
+		trap->wall_seen = trap_shared(trap)->time.wall_version;
 	}
 	if (!attached && !privileged)
 		return false;
-	agrees = !attached || r.eax - (VMI_HV_VERSION & ~0xffffu) <= (VMI_HV_VERSION & 0xffff);
-	if (attached && agrees) {
+	trap->attached = attached && agrees;
+	if (trap->attached)
 		trap_narrow(&info, trap->calls);
-		trap->wall_seen = trap_shared(trap)->time.wall_version;
-	} else {
+	else
 		zero(info.calls, sizeof(info.calls));
-	}
 	stubs_switch(trap, &info);
 	if (!agrees)
 		hypercall(&r, VMI_HV_DETACH, trap->code);

@@ -543,6 +543,11 @@ static void test_lies(void)
 	memset(vmm.calls, 0, sizeof(vmm.calls));
 	ok(!post(), "%s: no call wanted: native", path);
 
+	sound_vmm(VMI_HV_OUT, SHARED_FEATURES);
+	for (n = 0; n < VMI_CALL_COUNT; n++)
+		want(n, n <= VMI_ID_GetRelocationInfo);
+	ok(!post(), "%s: only calls wanted that nobody knows, or that are the ROM's: native", path);
+
 	sound_vmm(VMI_HV_OUT | 0xfffffff0, 0xffffffff & ~VMI_HV_CPU_IF);
 	vmm.version = VMI_HV_VERSION + 7;
 	ok(post() && init() == 0 && seen.attach[0] == VMI_HV_VERSION,
@@ -957,10 +962,14 @@ static void test_image(void)
 	test_copies();
 	test_queue();
 	test_time();
+	area()->interrupts = area()->defer = 0x80;
+	ok(init() == 0 && seen.attached == 1 && area()->interrupts == 0x80 && area()->defer == 0x80,
+	   "%s: Init again leaves the area alone", path);
+	area()->defer = 0;
 	/* Init again, where the guest has both elsewhere by now. */
 	base = IMAGE + MOVED;
 	guest_memory = MOVED;
-	ok(init() == 0 && seen.attach[1] == MEMORY, "%s: Init at another linear address", path);
+	ok(init() == 0 && seen.attached == 1, "%s: Init at another linear address", path);
 	mprotect((void *)MEMORY, VMI_PROCESS_SIZE, PROT_NONE);
 	test_interrupts();
 	test_copies();
