@@ -1048,6 +1048,8 @@ static void ports(void)
 	fake.outs = fake.value = 0;
 	FACT(stopped_with(BAD(INSB, 0, 0x70, 2, 0, AT(READ_ONLY, 0)),
 			  "INSB: address c0007000 is not mapped"));
+	FACT(stopped_with(BAD(INSW, 0, 0x70, 2, 0, AT(4, 0xfff)),
+			  "INSW: address c0004fff is not mapped"));
 	FACT(!fake.value);
 	FACT(stopped_with(BAD(OUTS, 0, 0x70, 3, AT(4, 0xff8), 0),
 			  "OUTS: address c0005000 is not mapped"));
