@@ -112,8 +112,12 @@ bool trap_attach(const struct rom_image *image)
 	if (!trap)
 		return privileged;
 	attached = is_there(trap, &info);
-	/* Not twice: other CPUs may run by now, with what is in their areas. */
-	if (attached && !(trap->attached && hypercall(&r, VMI_HV_FLUSH, trap->code))) {
+	/*
+	 * Not twice: other CPUs may run by now, with what is in their areas. But without
+	 * them, or with those of another image, this one's memory is as POST left it.
+	 */
+	if (attached && !(trap->attached && hypercall(&r, VMI_HV_FLUSH, trap->code) &&
+			  trap_shared(trap)->queue_next)) {
 		r.eax = VMI_HV_VERSION;
 		r.edx = info.features & VMI_HV_SHARED ? trap->physical : 0;
 		r.ecx = image->header.api_version_major;
