@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The ROM on the real processor, in a 32-bit Linux process: an image in the
+ * process's memory, its code called as a guest would call it, and what traps
+ * taken as a signal (SIGSEGV: OUT, INT, STI...; SIGTRAP: VMCALL and VMMCALL, in
+ * single steps, because KVM answers them itself wherever they come from).
+ *
+ * Guest-physical memory is a file, mapped three times: at LOW, where linear is
+ * physical, as POST and guests without paging have it; at HIGH, where Linux
+ * has it; and where the VMM's side sees it.
+ */
+#ifndef USER_H
+#define USER_H
+
+#include <stdbool.h>
+#include <ucontext.h>
+#include "vmi_abi.h"
+
+typedef vmi_u8 u8;
+typedef vmi_u16 u16;
+typedef vmi_u32 u32;
+typedef vmi_u64 u64;
+
+/* ------------------------------------------------------------------------
+ * Memory and image (machine.c)
+ */
+
+#define MEMORY_SIZE 0x200000
+#define MEMORY_LOWEST 0x10000 /* of what is there: mmap_min_addr */
+#define IMAGE 0xca000	      /* guest-physical: as SeaBIOS has it */
+#define STACK_TOP 0x1f0000
+#define SCRATCH 0x100000 /* tables and buffers of tests */
+#define SCRATCH_SIZE 0x40000
+#define LOW 0
+#define HIGH 0xc0000000
+
+extern u8 *memory; /* + guest-physical address */
+
+struct image {
+	const char *name;
+	u32 major;
+	u32 size; /* of the file */
+	u8 *file;
+};
+
+void machine_start(void);
+/* Fresh memory, with the image in it as it is in the file. */
+void machine_load(const struct image *image);
+extern const struct image *loaded;
+
+struct image *image_open(const char *path);
+/* Offset in the image of an ELF symbol; -1 */
+int image_symbol(const struct image *image, const char *name);
+
+const struct vmi_call_record *record(u32 call);
+u8 call_number(u32 call); /* in the loaded image's revision, VMI_NO */
+u32 call_entry(
+	u32 call); /* offset of what that revision enters, of the stub where it has no number */
+const char *call_name(u32 call);
+
+/* ------------------------------------------------------------------------
+ * Running guest code (run.S, trap.c)
+ */
+
+struct regs {
+	u32 eax, ecx, edx, ebx, esp, ebp, esi, edi; /* in the order of their numbers */
+	u32 eip, eflags;
+	u16 ds, es, fs, pad;
+};
+
+#define FLAGS_OSZAPC 0x8d5
+#define FLAG_CF 0x001
+#define FLAG_TF 0x100
+#define FLAG_IF 0x200
+#define FLAG_DF 0x400
+#define FLAG_AC 0x40000
+#define FLAG_ID 0x200000
+
+enum ended {
+	ENDED_RETURN, /* came back */
+	ENDED_FAULT,  /* an instruction that needs a privilege, at regs->eip */
+	ENDED_STOP,   /* run_stop() */
+};
+
+/*
+ * Enter guest code at regs->eip with all of regs, and wait for it to come back
+ * to RETURN_ADDRESS (on its stack). regs is then what it came back with; where
+ * it did not, what it had. May be called by a hook: that is an interrupt.
+ */
+enum ended run(struct regs *regs);
+#define RETURN_ADDRESS ((u32)run_return)
+extern char run_return[];
+
+/*
+ * A trap by OUT, INT, VMCALL, or VMMCALL (transport, as VMI_HV_*) with operand (port,
+ * vector); *regs may be changed, eip is behind the instruction. False: not ours, a fault.
+ */
+extern bool (*hook_trap)(struct regs *regs, u32 transport, u32 operand);
+/* Single steps: before each instruction of guest code; NULL: full speed. */
+extern void (*hook_step)(struct regs *regs);
+/* What CPUID answers, where the code is stepped. NULL: the processor. */
+extern void (*hook_cpuid)(u32 regs[4], u32 leaf, u32 subleaf);
+/* An instruction that needs a privilege. True: it was done, eip is behind it. */
+extern bool (*hook_privileged)(struct regs *regs);
+extern bool stepping; /* also without a hook */
+
+void run_stop(void); /* by a hook: run() ends here */
+
+extern u32 instructions; /* of guest code, when stepping */
+extern u32 fault_vector; /* after ENDED_FAULT */
+
+bool is_guest(u32 linear);
+bool is_stepped(void);
+
+/* ------------------------------------------------------------------------
+ * A call (call.c)
+ */
+
+/* In columns of VMI_CALLS. */
+struct call {
+	u32 id;
+	u32 base;	    /* LOW, HIGH */
+	u32 stack[2];	    /* S1, S2 */
+	struct regs before; /* arguments, poison */
+	struct regs after;
+	enum ended ended;
+};
+
+/* Every register a different value, arguments valid: pointers into SCRATCH, small numbers. */
+void call_prepare(struct call *call, u32 id, u32 base);
+/* entry: linear, 0: call_entry() */
+enum ended call_run(struct call *call, u32 entry);
+/* NULL, or what it did to registers and flags that it must not. */
+const char *call_broke(const struct call *call, u32 out);
+u32 random32(void);
+
+/* ------------------------------------------------------------------------
+ * Checks: each for the image that is loaded
+ */
+
+void check_native(void);
+
+/* ------------------------------------------------------------------------
+ * TAP (tap.c)
+ */
+
+bool ok(bool good, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void bail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
+int tap_done(void);
+
+#endif

@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# The VMM's half: what runs in a process.
+
+VMM_USER := $(O)/vmm-user
+VMM_USER_CFLAGS := -std=gnu11 -m32 -O1 -g -fno-pic -fno-pie -fno-strict-aliasing -Wall -Wextra -Werror \
+	-Wmissing-prototypes -Wstrict-prototypes -D_GNU_SOURCE -Iinclude -Ivmm/core
+VMM_USER_OBJS := $(patsubst %,$(O)/%.o,$(basename $(sort $(wildcard vmm/user/*.c vmm/user/*.S))))
+
+$(VMM_USER): $(VMM_USER_OBJS)
+	@echo '  LD      $@'
+	$(Q)$(CC) -m32 -no-pie $(VMM_USER_SANITIZE) -o $@ $^
+
+$(O)/vmm/user/%.o: vmm/user/%.c $(wildcard vmm/user/*.h) include/vmi_abi.h
+	@echo '  CC      $@'
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(VMM_USER_CFLAGS) $(VMM_USER_SANITIZE) -c -o $@ $<
+
+$(O)/vmm/user/%.o: vmm/user/%.S $(wildcard vmm/user/*.h)
+	@echo '  AS      $@'
+	@mkdir -p $(@D)
+	$(Q)$(CC) -m32 -c -o $@ $<
