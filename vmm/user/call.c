@@ -114,27 +114,22 @@ enum ended call_run(struct call *call, u32 entry)
 
 const char *call_broke(const struct call *call, u32 out)
 {
-	static const struct {
-		const char *name;
-		u32 bit, number;
-	} registers[] = {
-		{ "EAX", VMI_A, 0 },  { "ECX", VMI_C, 1 },  { "EDX", VMI_D, 2 },
-		{ "EBX", VMI_B, 3 },  { "ESP", 0, 4 },	    { "EBP", 0, 5 },
-		{ "ESI", VMI_SI, 6 }, { "EDI", VMI_DI, 7 },
+	static const char *const name[] = {
+		"EAX", "ECX", "EDX", "EBX", "ESP", "EBP", "ESI", "EDI"
 	};
 	const u32 *before = (const u32 *)&call->before, *after = (const u32 *)&call->after;
 	static char text[80];
-	u32 i, flags = FLAGS_OSZAPC | FLAG_TF | (out & VMI_EFL ? FLAG_IF | 0x3000 : 0);
+	u32 i, may = 0, flags = FLAGS_OSZAPC | FLAG_TF | (out & VMI_EFL ? FLAG_IF | 0x3000 : 0);
 
-	for (i = 0; i < sizeof(registers) / sizeof(*registers); i++) {
-		u32 n = registers[i].number;
-
-		if (!(out & registers[i].bit) && before[n] != after[n]) {
-			snprintf(text, sizeof(text), "%s was %08x, is %08x", registers[i].name,
-				 before[n], after[n]);
+	for (i = 0; i < 6; i++)
+		if (out & VMI_A << i)
+			may |= 1u << register_of(i);
+	for (i = 0; i < 8; i++)
+		if (!(may & 1u << i) && before[i] != after[i]) {
+			snprintf(text, sizeof(text), "%s was %08x, is %08x", name[i], before[i],
+				 after[i]);
 			return text;
 		}
-	}
 	if ((call->before.eflags ^ call->after.eflags) & ~flags & ~2u) {
 		snprintf(text, sizeof(text), "flags were %08x, are %08x", call->before.eflags,
 			 call->after.eflags);

@@ -17,8 +17,9 @@ run_enter:
 	pushl	%esi
 	pushl	%edi
 	pushl	%fs
+	pushfl				# sigreturn leaves ID alone: an interrupted run's is kept here
 	pushl	run_sp			# of the run() that this one interrupts
-	movl	28(%esp), %ecx
+	movl	32(%esp), %ecx
 	pushl	%ecx
 	movl	%esp, run_sp
 	movl	REGS_EIP(%ecx), %eax
@@ -60,8 +61,6 @@ run_return:
 	movw	%es, %ss:REGS_ES(%ecx)
 	movw	%fs, %ss:REGS_FS(%ecx)
 	movl	%ss:run_sp, %esp
-	pushl	$0x202			# neither DF nor TF
-	popfl
 	.globl	run_left
 run_left:
 	movl	%ss, %eax
@@ -69,6 +68,7 @@ run_left:
 	movl	%eax, %es
 	popl	%ecx
 	popl	run_sp
+	popfl
 	popl	%fs
 	popl	%edi
 	popl	%esi

@@ -30,9 +30,7 @@ void run_enter(struct regs *regs);
 
 bool (*hook_trap)(struct regs *regs, u32 transport, u32 operand);
 void (*hook_step)(struct regs *regs);
-void (*hook_cpuid)(u32 regs[4], u32 leaf, u32 subleaf);
-bool (*hook_privileged)(struct regs *regs);
-bool stepping;
+bool stepping, privileged;
 u32 instructions, fault_vector;
 
 static u32 depth; /* of run() */
@@ -91,7 +89,7 @@ static void leave(greg_t *g, const struct regs *regs, enum ended how)
 
 bool is_stepped(void)
 {
-	return hook_step || hook_cpuid || stepping;
+	return hook_step || stepping;
 }
 
 bool is_guest(u32 eip)
@@ -131,17 +129,8 @@ static void before_instruction(greg_t *g, struct regs *regs)
 			leave(g, regs, ENDED_FAULT);
 			return;
 		}
-		if (hook_cpuid && code[0] == 0x0f && code[1] == 0xa2) {
-			u32 r[4];
-
-			hook_cpuid(r, regs->eax, regs->ecx);
-			regs->eax = r[0];
-			regs->ebx = r[1];
-			regs->ecx = r[2];
-			regs->edx = r[3];
-			regs->eip += 2;
+		if (processor_step(regs))
 			continue;
-		}
 		store(g, regs);
 		return;
 	}
@@ -175,8 +164,8 @@ static void on_fault(int number, siginfo_t *info, void *context)
 		if (!done)
 			regs.eip -= 2;
 	}
-	if (!page_fault && !done && hook_privileged)
-		done = hook_privileged(&regs);
+	if (!page_fault && !done && privileged)
+		done = processor_privileged(&regs);
 	if (done) {
 		before_instruction(g, &regs);
 	} else {

@@ -16,6 +16,7 @@ int main(int argc, char **argv)
 		bail("usage: vmm-user IMAGE...");
 	alarm(300);
 	machine_start();
+	check_plumbing();
 	for (i = 1; i < argc; i++) {
 		struct image *image = image_open(argv[i]);
 

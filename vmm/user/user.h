@@ -76,6 +76,12 @@ struct regs {
 #define FLAG_AC 0x40000
 #define FLAG_ID 0x200000
 
+/* Of VMI_A << bit, as an index into struct regs. */
+static inline u32 register_of(u32 bit)
+{
+	return bit < 4 ? bit : bit + 2;
+}
+
 enum ended {
 	ENDED_RETURN, /* came back */
 	ENDED_FAULT,  /* an instruction that needs a privilege, at regs->eip */
@@ -98,11 +104,8 @@ extern char run_return[];
 extern bool (*hook_trap)(struct regs *regs, u32 transport, u32 operand);
 /* Single steps: before each instruction of guest code; NULL: full speed. */
 extern void (*hook_step)(struct regs *regs);
-/* What CPUID answers, where the code is stepped. NULL: the processor. */
-extern void (*hook_cpuid)(u32 regs[4], u32 leaf, u32 subleaf);
-/* An instruction that needs a privilege. True: it was done, eip is behind it. */
-extern bool (*hook_privileged)(struct regs *regs);
-extern bool stepping; /* also without a hook */
+extern bool stepping;	/* also without a hook */
+extern bool privileged; /* what faults is the processor's, below; otherwise run() ends */
 
 void run_stop(void); /* by a hook: run() ends here */
 
@@ -111,6 +114,22 @@ extern u32 fault_vector; /* after ENDED_FAULT */
 
 bool is_guest(u32 linear);
 bool is_stepped(void);
+
+/* ------------------------------------------------------------------------
+ * What ring 3 does not have (processor.c)
+ */
+
+struct processor {
+	u32 cr[5];
+	bool interrupts; /* EFLAGS.IF */
+};
+extern struct processor processor;
+
+void processor_reset(void);
+bool processor_privileged(struct regs *regs); /* false: it knows no such instruction */
+bool processor_step(struct regs *regs);	      /* false: the real one is to do it */
+/* What CPUID answers, where the code is stepped. NULL: the processor. */
+extern void (*hook_cpuid)(u32 regs[4], u32 leaf, u32 subleaf);
 
 /* ------------------------------------------------------------------------
  * A call (call.c)
@@ -139,6 +158,7 @@ u32 random32(void);
  */
 
 void check_native(void);
+void check_plumbing(void); /* no image */
 
 /* ------------------------------------------------------------------------
  * TAP (tap.c)

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The privileged part of a processor, as far as the ROM's code needs one that
+ * runs in ring 3: what faults is done here, and, in single steps, also what
+ * would not do in ring 3 what it does in ring 0 (PUSHF, POPF, IRET, MOV from
+ * CS) or is somebody else's (CPUID).
+ */
+#include <string.h>
+#include "user.h"
+
+struct processor processor;
+void (*hook_cpuid)(u32 regs[4], u32 leaf, u32 subleaf);
+
+void processor_reset(void)
+{
+	memset(&processor, 0, sizeof(processor));
+	processor.cr[0] = 0x80050033;
+	processor.cr[3] = 0x1000;
+	processor.interrupts = true;
+}
+
+static u32 *general(struct regs *regs, u8 modrm)
+{
+	return (u32 *)regs + (modrm & 7);
+}
+
+bool processor_privileged(struct regs *regs)
+{
+	const u8 *code = (const u8 *)regs->eip;
+	u32 n = code[2] >> 3 & 7;
+
+	switch (code[0]) {
+	case 0xfa: /* CLI */
+	case 0xfb: /* STI */
+		processor.interrupts = code[0] & 1;
+		regs->eip++;
+		return true;
+	case 0x0f:
+		break;
+	default:
+		return false;
+	}
+	if ((code[1] & 0xfd) != 0x20 || n > 4) /* MOV to and from CRn */
+		return false;
+	if (code[1] == 0x20)
+		*general(regs, code[2]) = processor.cr[n];
+	else
+		processor.cr[n] = *general(regs, code[2]);
+	regs->eip += 3;
+	return true;
+}
+
+/* What POPF and IRET change. */
+#define FLAGS_POPPED 0x244dd5
+
+bool processor_step(struct regs *regs)
+{
+	const u8 *code = (const u8 *)regs->eip;
+	u32 *stack = (u32 *)regs->esp, r[4];
+
+	switch (code[0]) {
+	case 0x8c: /* MOV from a segment register */
+		if ((code[1] & 0xf8) != 0xc8)
+			return false;
+		__asm__("mov %%cs, %0" : "=r"(r[0]));
+		*general(regs, code[1]) = r[0] & 0xfffc;
+		regs->eip += 2;
+		return true;
+	case 0x9c: /* PUSHF */
+		stack[-1] = (regs->eflags & ~(u32)(FLAG_IF | FLAG_TF)) |
+			    (processor.interrupts ? FLAG_IF : 0);
+		regs->esp -= 4;
+		regs->eip++;
+		return true;
+	case 0x9d: /* POPF */
+		regs->eflags = (regs->eflags & ~(u32)FLAGS_POPPED) | (stack[0] & FLAGS_POPPED);
+		processor.interrupts = stack[0] & FLAG_IF;
+		regs->esp += 4;
+		regs->eip++;
+		return true;
+	case 0xcf: /* IRET, to the same ring */
+		regs->eflags = (regs->eflags & ~(u32)FLAGS_POPPED) | (stack[2] & FLAGS_POPPED);
+		processor.interrupts = stack[2] & FLAG_IF;
+		regs->eip = stack[0];
+		regs->esp += 12;
+		return true;
+	case 0x0f:
+		if (code[1] != 0xa2 || !hook_cpuid) /* CPUID */
+			return false;
+		hook_cpuid(r, regs->eax, regs->ecx);
+		regs->eax = r[0];
+		regs->ebx = r[1];
+		regs->ecx = r[2];
+		regs->edx = r[3];
+		regs->eip += 2;
+		return true;
+	default:
+		return false;
+	}
+}
