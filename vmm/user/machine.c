@@ -15,27 +15,70 @@
 u8 *memory;
 const struct image *loaded;
 
-static void map(u32 linear, u32 physical, int fd)
-{
-	void *want = (void *)linear;
+static int guest_fd, area_fd;
+u8 *area;
 
-	if (mmap(want, MEMORY_SIZE - physical, PROT_READ | PROT_WRITE | PROT_EXEC,
-		 MAP_SHARED | MAP_FIXED_NOREPLACE, fd, (off_t)physical) != want)
-		bail("mmap at %#x: %s", linear, strerror(errno));
+static const u32 views[] = { LOW, HIGH };
+
+/* Where memory is seen: length bytes from file at offset, at that guest-physical address. */
+static void show(u32 view, u32 physical, u32 length, int fd, u32 offset)
+{
+	if (mmap((void *)(view + physical), length, PROT_READ | PROT_WRITE | PROT_EXEC,
+		 MAP_SHARED | MAP_FIXED, fd, (off_t)offset) == MAP_FAILED)
+		bail("mmap at %p: %s", (void *)(view + physical), strerror(errno));
+}
+
+static int memory_file(const char *name, u32 size)
+{
+	int fd = memfd_create(name, MFD_CLOEXEC);
+
+	if (fd < 0 || ftruncate(fd, (off_t)size))
+		bail("memfd: %s", strerror(errno));
+	return fd;
+}
+
+static u8 *reserve(u32 at, u32 size)
+{
+	void *p = mmap((void *)at, size, PROT_NONE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | (at ? MAP_FIXED_NOREPLACE : 0), -1, 0);
+
+	if (p == MAP_FAILED || (at && p != (void *)at))
+		bail("%#x bytes at %#x: %s", size, at, strerror(errno));
+	return p;
 }
 
 void machine_start(void)
 {
-	int fd = memfd_create("guest", MFD_CLOEXEC);
+	guest_fd = memory_file("guest", MEMORY_SIZE);
+	area_fd = memory_file("shared", VMI_SHARED_SIZE);
+	area = reserve(0, VMI_SHARED_SIZE);
+	show((u32)area, 0, VMI_SHARED_SIZE, area_fd, 0);
+	memory = reserve(0, MEMORY_SIZE);
+	show((u32)memory, 0, MEMORY_SIZE, guest_fd, 0);
+	reserve(LOW + MEMORY_LOWEST, MEMORY_SIZE - MEMORY_LOWEST);
+	show(LOW, MEMORY_LOWEST, MEMORY_SIZE - MEMORY_LOWEST, guest_fd, MEMORY_LOWEST);
+	reserve(HIGH, MEMORY_SIZE);
+	show(HIGH, 0, MEMORY_SIZE, guest_fd, 0);
+}
 
-	if (fd < 0 || ftruncate(fd, MEMORY_SIZE))
-		bail("memfd: %s", strerror(errno));
-	memory = mmap(NULL, MEMORY_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (memory == MAP_FAILED)
-		bail("mmap: %s", strerror(errno));
-	map(LOW + MEMORY_LOWEST, MEMORY_LOWEST, fd);
-	map(HIGH, 0, fd);
-	close(fd);
+bool machine_map_area(u32 physical)
+{
+	static u32 mapped;
+	u32 i;
+
+	if (physical % 4096 || physical > MEMORY_SIZE - VMI_SHARED_SIZE ||
+	    (physical && physical < MEMORY_LOWEST))
+		return false;
+	for (i = 0; i <= sizeof(views) / sizeof(*views); i++) {
+		u32 view = i ? views[i - 1] : (u32)memory;
+
+		if (mapped)
+			show(view, mapped, VMI_SHARED_SIZE, guest_fd, mapped);
+		if (physical)
+			show(view, physical, VMI_SHARED_SIZE, area_fd, 0);
+	}
+	mapped = physical;
+	return true;
 }
 
 void machine_load(const struct image *image)
@@ -43,6 +86,7 @@ void machine_load(const struct image *image)
 	struct vmi_about *about =
 		(struct vmi_about *)(memory + IMAGE + sizeof(struct vmi_rom_header));
 
+	machine_map_area(0);
 	memset(memory, 0, MEMORY_SIZE);
 	memcpy(memory + IMAGE, image->file, image->size);
 	about->state_distance = (u32)NO_STATE - IMAGE; /* it would be looked for below LOWEST */

@@ -14,8 +14,7 @@ void (*hook_cpuid)(u32 regs[4], u32 leaf, u32 subleaf);
 void processor_reset(void)
 {
 	memset(&processor, 0, sizeof(processor));
-	processor.cr[0] = 0x80050033;
-	processor.cr[3] = 0x1000;
+	processor.cr[0] = 0x33; /* no paging: linear is physical, or HIGH */
 	processor.interrupts = true;
 }
 
@@ -34,6 +33,24 @@ bool processor_privileged(struct regs *regs)
 	case 0xfb: /* STI */
 		processor.interrupts = code[0] & 1;
 		regs->eip++;
+		return true;
+	case 0xec: /* IN, of ports that nobody has */
+		regs->eax |= 0xff;
+		regs->eip++;
+		return true;
+	case 0xed:
+		regs->eax = ~0u;
+		regs->eip++;
+		return true;
+	case 0xee: /* OUT */
+	case 0xef:
+		regs->eip++;
+		return true;
+	case 0x66:
+		if (code[1] != 0xef && code[1] != 0xed)
+			return false;
+		regs->eax |= code[1] == 0xed ? 0xffff : 0;
+		regs->eip += 2;
 		return true;
 	case 0x0f:
 		break;

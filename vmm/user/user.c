@@ -22,6 +22,8 @@ int main(int argc, char **argv)
 
 		machine_load(image);
 		check_native();
+		check_generic();
+		check_flags();
 	}
 	return tap_done();
 }

@@ -44,6 +44,9 @@ struct image {
 };
 
 void machine_start(void);
+/* In place of memory at that guest-physical address: area, for vmm_vcpu.area. 0: nowhere. */
+bool machine_map_area(u32 physical);
+extern u8 *area; /* VMI_SHARED_SIZE bytes */
 /* Fresh memory, with the image in it as it is in the file. */
 void machine_load(const struct image *image);
 extern const struct image *loaded;
@@ -154,10 +157,25 @@ const char *call_broke(const struct call *call, u32 out);
 u32 random32(void);
 
 /* ------------------------------------------------------------------------
+ * What firmware and a guest's start do (guest.c)
+ */
+
+struct vmi_about *about(void);
+extern u16 guest_port; /* what POST is told */
+/* POST, as far as it concerns VMMs. True: it found one and has made stubs. */
+bool guest_post(void);
+bool guest_init(u32 base);
+struct vmi_relocation_info guest_binding(u32 call, u32 base);
+/* Linear address that a guest calls; 0: it keeps its own code, or has no such call. */
+u32 guest_entry(u32 call, u32 base);
+
+/* ------------------------------------------------------------------------
  * Checks: each for the image that is loaded
  */
 
 void check_native(void);
+void check_generic(void);
+void check_flags(void);
 void check_plumbing(void); /* no image */
 
 /* ------------------------------------------------------------------------
