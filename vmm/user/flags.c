@@ -164,8 +164,12 @@ static bool delivers(struct regs *regs, u32 transport, u32 operand)
 {
 	bool done = played_trap(regs, transport, operand);
 
-	if (done && played.last_number == VMI_HV_DELIVER && shared()->pending && enabled())
-		take();
+	if (done && played.last_number == VMI_HV_DELIVER && shared()->pending) {
+		if (enabled())
+			take();
+		else
+			irq.waiting = shared()->interrupts != 0;
+	}
 	return done;
 }
 

@@ -60,11 +60,16 @@ bool guest_post(void)
 	       (u8)post_call("trap_install", LOW + IMAGE, LOW + TRAP_MEMORY, (u32)way);
 }
 
+/* As bound since Init. */
+#define NOT_ASKED (~0u)
+static u32 entries[VMI_CALL_COUNT], entries_base = ~0u;
+
 bool guest_init(u32 base)
 {
 	bool steps = stepping;
 	struct call call;
 
+	entries_base = ~0u;
 	call_prepare(&call, VMI_ID_Init, base);
 	call.before.eax = loaded->major == 6 ? base + SCRATCH : 0;
 	stepping = privileged = true;
@@ -100,8 +105,18 @@ u32 guest_entry(u32 id, u32 base)
 {
 	struct vmi_relocation_info info;
 
-	if (loaded->major != 3)
-		return call_number(id) == VMI_NO ? 0 : base + IMAGE + call_entry(id);
-	info = guest_binding(id, base);
-	return info.type == VMI_RELOC_CALL || info.type == VMI_RELOC_JUMP ? info.eip : 0;
+	if (entries_base != base) {
+		memset(entries, 0xff, sizeof(entries));
+		entries_base = base;
+	}
+	if (entries[id] != NOT_ASKED)
+		return entries[id];
+	if (loaded->major != 3) {
+		entries[id] = call_number(id) == VMI_NO ? 0 : base + IMAGE + call_entry(id);
+	} else {
+		info = guest_binding(id, base);
+		entries[id] =
+			info.type == VMI_RELOC_CALL || info.type == VMI_RELOC_JUMP ? info.eip : 0;
+	}
+	return entries[id];
 }

@@ -176,6 +176,7 @@ u32 guest_entry(u32 call, u32 base);
 void check_native(void);
 void check_generic(void);
 void check_flags(void);
+void check_queue(void);
 void check_plumbing(void); /* no image */
 
 /* ------------------------------------------------------------------------
