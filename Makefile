@@ -26,17 +26,18 @@ include rom/rom.mk
 include test-guest/guest.mk
 include tools/tools.mk
 include vmm/vmm.mk
+include vmm/svm/svm.mk
 
 # The dependencies come first: a fresh machine has no compiler yet.
 run:
 	@tools/deps run
-	@$(MAKE) -s --no-print-directory images $(O)/test-guest/demo.flat
-	@O='$(O)' KERNEL='$(KERNEL)' INITRD='$(INITRD)' ROM='$(or $(ROM),vmi.rom)' QEMU_ARGS='$(QEMU_ARGS)' \
+	@$(MAKE) -s --no-print-directory images $(O)/test-guest/demo.flat $(if $(HOST),vmm)
+	@O='$(O)' HOST='$(HOST)' TRAP='$(TRAP)' KERNEL='$(KERNEL)' INITRD='$(INITRD)' ROM='$(or $(ROM),vmi.rom)' QEMU_ARGS='$(QEMU_ARGS)' \
 		$(if $(APPEND),APPEND='$(APPEND)') tools/run
 
 check check-full:
 	@tools/deps check
-	@$(MAKE) -s --no-print-directory images guests tools
+	@$(MAKE) -s --no-print-directory images guests tools vmm
 	@O='$(O)' test-guest/check -j $(JOBS) $(if $(filter check-full,$@),full)
 
 lint:
@@ -63,6 +64,7 @@ help:
 	@echo 'make run          boot QEMU with vmi.rom and a guest that shows what it finds'
 	@echo '                  KERNEL=bzImage [INITRD=file] [APPEND="console=ttyS0 ..."]: your kernel instead'
 	@echo '                  ROM=vmi-13.rom: another image;  QEMU_ARGS="-m 512 -smp 2": more for QEMU'
+	@echo '                  HOST=svm [TRAP=all]: below the hypervisor of vmm/svm'
 	@echo 'make check        all tests;  make check-full: those that take longer;  JOBS=2 at once'
 	@echo 'make lint         clang-format, cppcheck, shellcheck'
 	@echo 'make docs         docs/calls.md, from include/vmi_abi.h'

@@ -296,6 +296,62 @@ static inline struct kvmclock *kvmclock_of(const struct state *state)
 	return (struct kvmclock *)((u32)state - (WINDOW_KIB + KVMCLOCK_KIB) * 1024);
 }
 
+/*
+ * The trap host's memory: struct vmi_shared, and behind it struct trap with the
+ * stubs. Each image has its own. A stub is, from low to high, JMP to the native
+ * one, what is reached by jumps from behind, and the entry.
+ */
+#define TRAP_SIZE 0x2000
+#define TRAP_KIB ((VMI_SHARED_SIZE + TRAP_SIZE) / 1024)
+#define TRAP_MASKS 8 /* of 32 rows */
+#define TRAP_ADDRESSES 400
+struct trap {
+	u32 linear; /* of this structure, as the stubs have it */
+	u32 wall_seen;
+	u32 physical; /* address of struct vmi_shared */
+	u32 leaf;     /* the CPUID leaf with the signature; 0: hypercalls say who answers */
+	u8 code[4];   /* the transport, RET */
+	u32 transport, where, features; /* as POST found them */
+	u32 calls[TRAP_MASKS];		/* that have a stub */
+	u32 address_count;
+	u16 address
+		[TRAP_ADDRESSES]; /* offsets from here: words with an address in struct vmi_shared */
+	struct trap_stub {
+		u16 entry;  /* offset of the code, 0: there is none */
+		u16 other;  /* first bytes, when it is not what it is now */
+		u8 on;	    /* it traps; otherwise it is a jump */
+		u8 binding; /* of the native stub: the record has that of this one */
+	} stub[VMI_CALL_COUNT];
+	u8 stubs[];
+};
+_Static_assert(VMI_CALL_COUNT <= TRAP_MASKS * 32, "masks have a bit a row");
+_Static_assert(__builtin_offsetof(struct trap, wall_seen) == 4, "SEEN in rom/post/shapes.asm");
+
+static inline struct vmi_shared *trap_shared(const struct trap *trap)
+{
+	return (struct vmi_shared *)((u32)trap - VMI_SHARED_SIZE);
+}
+
+/* What the VMM says of itself. */
+struct trap_info {
+	u32 transports, where, features;
+	u32 calls[TRAP_MASKS]; /* that it wants */
+};
+
+static inline bool trap_has(const u32 *calls, u32 row)
+{
+	return calls[row / 32] >> row % 32 & 1;
+}
+
+/* rom/trap.c */
+enum trap_result { TRAP_NATIVE, TRAP_ATTACHED, TRAP_LIES };
+enum trap_result trap_attach(const struct rom_image *image);
+struct trap *trap_find(const struct rom_image *image);
+/* False: nobody answers, or not with our major version. */
+bool trap_info(const struct trap *trap, struct trap_info *info);
+/* Leave the calls that are there, and no part of a group that is not complete. */
+void trap_narrow(struct trap_info *info, const u32 *there);
+
 bool window_fits(const struct state *state);
 u32 *window_make(const struct state *state, u32 map, bool pae, u32 apic);
 struct window *window_remake(const struct state *state, u32 physical);
@@ -348,7 +404,7 @@ struct clock_sample {
 };
 
 /* What POST keeps between its steps, on the firmware's stack (rom/post/entry.asm). */
-#define POST_LINE 88
+#define POST_LINE 120
 struct post {
 	u32 eflags;	      /* of the firmware's call */
 	char line[POST_LINE]; /* for the console, NUL-terminated */
@@ -364,8 +420,9 @@ struct post {
 	u32 apic_count; /* at apic_tsc */
 	u64 apic_tsc;
 };
-_Static_assert(sizeof(struct post) <= 176, "POST_SIZE in rom/post/entry.asm");
+_Static_assert(sizeof(struct post) <= 208, "POST_SIZE in rom/post/entry.asm");
 _Static_assert(__builtin_offsetof(struct post, line) == 4, "POST_LINE in rom/post/entry.asm");
+_Static_assert(POST_LINE == VMI_POST_LINE, "LINE_SIZE in rom/post/flat.asm");
 
 /* rom/post/tsc.c: true: halt until the next interrupt, then call again. */
 bool clock_measure(struct clock *clock, struct post *post);
@@ -375,6 +432,21 @@ u64 ratio(u64 a, u64 b);
 
 /* rom/post/rtc.c: nanoseconds since 1970, 0 where the registers make no sense. */
 u64 rtc_nanoseconds(u8 century_index);
+
+/* rom/post/post.c: write one word of the image, keep its checksum; false where it is read-only. */
+bool image_patch(struct rom_image *image, u32 *word, u32 value);
+/* One of struct vmi_about's. */
+void image_name(struct rom_image *image, char *field, u32 size, const char *name);
+
+/*
+ * rom/post/trap.c: make stubs in TRAP_KIB at the physical and linear address
+ * `memory` for the VMM that answers there. False: nothing has changed but that memory.
+ */
+struct trap_way {
+	u32 leaf, port; /* 0: none */
+};
+bool trap_seek(const struct rom_image *image, struct trap_way *way);
+bool trap_install(struct rom_image *image, u32 memory, const struct trap_way *way);
 
 /* rom/post/clock.c */
 void clock_choose(struct clock *clock, bool kvmclock);
@@ -544,6 +616,16 @@ static inline struct cpuid cpuid(u32 leaf)
 			 : "a"(leaf), "c"(0));
 	return r;
 }
+
+/* It is our signature (vmi_abi.h). */
+static inline bool hypervisor_is_ours(const struct cpuid *r)
+{
+	return r->ebx == VMI_HV_SIGNATURE_EBX && r->ecx == VMI_HV_SIGNATURE_ECX &&
+	       r->edx == VMI_HV_SIGNATURE_EDX;
+}
+
+/* rom/hypercall.asm: true: done; what came back is in regs. */
+bool hypercall(struct cpuid *regs, u32 number, const u8 *code);
 
 #define CPUID_1_EDX_TSC (1u << 4)
 #define CPUID_1_EDX_MSR (1u << 5)

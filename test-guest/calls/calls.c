@@ -7,6 +7,7 @@
  * RUN: flat,rom=vmi,cpu={pentium,qemu32},icount
  * RUN: flat,rom=vmi,bare,icount
  * RUN: flat,rom=vmi,cpu=max,icount,patch=off
+ * RUN: {flat,high,pae},rom={vmi,vmi-13,vmi-6},icount,host=svm,{trap=none,trap=irq}
  *
  * alias: at another linear address, with the ROM area mapped read-only.
  */

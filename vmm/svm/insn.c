@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Guest instructions, by the guest's page tables. The processor says neither their
+ * length nor their operands (QEMU 7.2 has no decode assists). */
+#include "svm.h"
+
+#define FETCH 16 /* an instruction has 15 bytes at most */
+#define MAX_PREFIXES 4
+#define ATTRIBUTE_D 0x400u /* of CS: 32 bits */
+
+void *guest_memory(u32 physical)
+{
+	if (physical >= boot.top)
+		return NULL;
+	return rom_memory(physical);
+}
+
+static bool guest_walk(const struct vcpu *cpu, u32 linear, u32 *physical)
+{
+	u32 cr3 = cpu->vmcb->cr3, shift = 22, index = 0x3ff, size = 4;
+	const u32 *entry;
+
+	*physical = linear;
+	if (cpu->unpaged)
+		return true;
+	if (cpu->vmcb->cr4 & CR4_PAE) {
+		entry = guest_memory((cr3 & -32u) + (linear >> 30) * 8);
+		if (!entry || !(*entry & PTE_P))
+			return false;
+		cr3 = *entry;
+		shift = 21;
+		index = 0x1ff;
+		size = 8;
+	}
+	entry = guest_memory((cr3 & -PAGE_SIZE) + (linear >> shift & index) * size);
+	if (!entry || !(*entry & PTE_P))
+		return false;
+	if ((*entry & PTE_LARGE) && (size == 8 || (cpu->vmcb->cr4 & CR4_PSE))) {
+		u32 offset = (1u << shift) - 1;
+
+		*physical = (*entry & ~offset) | (linear & offset);
+		return true;
+	}
+	entry = guest_memory((*entry & -PAGE_SIZE) + (linear >> 12 & index) * size);
+	if (!entry || !(*entry & PTE_P))
+		return false;
+	*physical = (*entry & -PAGE_SIZE) | (linear & (PAGE_SIZE - 1));
+	return true;
+}
+
+u32 guest_read(struct vcpu *cpu, u32 linear, void *to, u32 bytes)
+{
+	u32 done, n, physical;
+
+	for (done = 0; done < bytes; done += n) {
+		const void *from;
+
+		n = PAGE_SIZE - ((linear + done) & (PAGE_SIZE - 1));
+		if (n > bytes - done)
+			n = bytes - done;
+		if (!guest_walk(cpu, linear + done, &physical))
+			break;
+		from = guest_memory(physical);
+		if (!from)
+			break;
+		memcpy((u8 *)to + done, from, n);
+	}
+	return done;
+}
+
+/* Bytes of the operand in memory after ModRM: SIB and displacement. */
+static u32 operand_bytes(u8 modrm, u8 sib, bool address32)
+{
+	u32 mod = modrm >> 6, rm = modrm & 7, bytes;
+
+	if (mod == 3)
+		return 0;
+	if (!address32)
+		return mod == 1 ? 1 : mod == 2 || rm == 6 ? 2 : 0;
+	bytes = rm == 4;
+	if (mod == 1)
+		return bytes + 1;
+	if (mod == 2 || rm == 5 || (rm == 4 && (sib & 7) == 5))
+		return bytes + 4;
+	return bytes;
+}
+
+static bool is_prefix(u8 byte)
+{
+	switch (byte) {
+	case 0x26:
+	case 0x2e:
+	case 0x36:
+	case 0x3e:
+	case 0x64:
+	case 0x65:
+	case 0x66:
+	case 0x67:
+	case 0xf0:
+	case 0xf2:
+	case 0xf3:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* The bytes at EIP, as many as there are; the others stay as they are. */
+static u32 fetch(struct vcpu *cpu, u8 code[FETCH])
+{
+	u32 linear = (u32)cpu->vmcb->cs.base + cpu->vmcb->eip, physical;
+	const void *from = NULL;
+
+	if ((linear & (PAGE_SIZE - 1)) > PAGE_SIZE - FETCH)
+		return guest_read(cpu, linear, code, FETCH);
+	if (guest_walk(cpu, linear, &physical))
+		from = guest_memory(physical);
+	if (!from)
+		return 0;
+	__builtin_memcpy(code, from, FETCH);
+	return FETCH;
+}
+
+bool insn_decode(struct vcpu *cpu, struct insn *insn)
+{
+	bool code32 = cpu->vmcb->cs.attributes & ATTRIBUTE_D, address32 = code32;
+	u8 code[FETCH + 4] = { 0 };
+	u32 got, i;
+
+	insn->word = !code32;
+	got = fetch(cpu, code);
+	for (i = 0; i < MAX_PREFIXES && is_prefix(code[i]); i++) {
+		if (code[i] == 0x66)
+			insn->word = code32;
+		if (code[i] == 0x67)
+			address32 = !code32;
+	}
+	insn->prefixes = i;
+	insn->opcode = code[i++];
+	if (insn->opcode == 0x0f)
+		insn->opcode = 0x0f00 | code[i++];
+	insn->modrm = code[i];
+	switch (insn->opcode) {
+	case 0x0f01: /* SMSW LMSW and others */
+		i += 1 + operand_bytes(insn->modrm, code[i + 1], address32);
+		break;
+	case 0x0f06: /* CLTS */
+		break;
+	case 0x0f20: /* MOV from and to CRn: no operand in memory, whatever ModRM says */
+	case 0x0f22:
+		i++;
+		break;
+	case 0x87: /* XCHG, MOV */
+	case 0x89:
+		i += 1 + operand_bytes(insn->modrm, code[i + 1], address32);
+		break;
+	case 0xa3: /* MOV from EAX */
+		insn->modrm = 0;
+		i += address32 ? 4 : 2;
+		break;
+	case 0xc7: /* MOV of an immediate operand */
+		i += 1 + operand_bytes(insn->modrm, code[i + 1], address32);
+		__builtin_memcpy(&insn->immediate, code + i, sizeof(u32));
+		i += insn->word ? 2 : 4;
+		break;
+	default:
+		return false;
+	}
+	insn->length = i;
+	return i <= got;
+}
+
+void skip_to(struct vcpu *cpu, u32 eip)
+{
+	struct vmcb *vmcb = cpu->vmcb;
+
+	vmcb->eip = vmcb->cs.attributes & ATTRIBUTE_D ? eip : eip & 0xffff;
+	vmcb->int_shadow = 0;
+	vmcb->eflags &= ~EFLAGS_RF;
+	if (vmcb->eflags & EFLAGS_TF) {
+		vmcb->dr6 |= DR6_STEP;
+		inject(cpu, EXCEPTION_DB);
+	}
+}
+
+void skip(struct vcpu *cpu, u32 length)
+{
+	struct insn insn;
+
+	insn_decode(cpu, &insn);
+	skip_to(cpu, cpu->vmcb->eip + insn.prefixes + length);
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Interrupts and NMIs of the host. The processor keeps them waiting until the
+ * host opens the gates, where the handler below notes what came.
+ *
+ * Interrupts are the guest's own unless trap=irq: then each exits, and is
+ * acknowledged when the guest can have it, one at a time, so that the interrupt
+ * controllers are in the state that the guest expects. Until then physical
+ * interrupts are held (IF is clear at VMRUN), and a virtual interrupt that is
+ * never taken exits as soon as the guest could take one.
+ */
+#include "svm.h"
+
+#define GATE_INTERRUPT 0x8e00u
+#define HOST_CODE 0x08u
+#define VECTOR_NMI 2
+
+struct host_frame {
+	struct regs regs;
+	u32 vector, eip, cs, eflags;
+};
+
+void host_interrupt(struct host_frame *frame);
+
+static u64 host_idt[256] __attribute__((aligned(16)));
+
+void irq_start(void)
+{
+	u32 i;
+
+	for (i = 0; i < 256; i++) {
+		u32 entry = (u32)interrupt_entries[i];
+
+		host_idt[i] = (u64)((entry & 0xffff0000) | GATE_INTERRUPT) << 32 | HOST_CODE << 16 |
+			      (entry & 0xffff);
+	}
+}
+
+void irq_cpu_start(void)
+{
+	const struct {
+		u16 limit;
+		void *base;
+	} __attribute__((packed)) gdtr = { sizeof(host_gdt) - 1, host_gdt },
+				  idtr = { sizeof(host_idt) - 1, host_idt };
+
+	load_tables(&gdtr, &idtr);
+}
+
+void host_interrupt(struct host_frame *frame)
+{
+	struct vcpu *cpu = (struct vcpu *)((u32)frame & -VCPU_SIZE);
+
+	if (frame->eip >= (u32)wait_test && frame->eip <= (u32)wait_halt)
+		frame->eip = (u32)wait_test;
+	if (frame->vector == VECTOR_NMI) {
+		if (!__atomic_exchange_n(&cpu->kicked, false, __ATOMIC_SEQ_CST))
+			cpu->nmi_pending = true;
+		return;
+	}
+	if (!cpu->open)
+		fail("CPU %u: exception %u in the hypervisor, at %08x of its ELF file", cpu->number,
+		     frame->vector, frame->eip - (u32)image_start + IMAGE_LINKED);
+	cpu->interrupt = frame->vector;
+	frame->eflags &= ~EFLAGS_IF; /* one is enough */
+}
+
+/* An NMI waits at the processor: another CPU's, or the guest's (smp_requests decides). */
+void nmi_take(struct vcpu *cpu)
+{
+	__asm__ volatile("cli" : : : "memory");
+	cpu_open();
+	if (!cpu->held)
+		__asm__ volatile("sti" : : : "memory");
+}
+
+/* An interrupt waits at the processor, or the guest can have one that does. */
+void irq_take(struct vcpu *cpu)
+{
+	struct vmcb *vmcb = cpu->vmcb;
+
+	cpu->held = !(vmcb->eflags & EFLAGS_IF) || (vmcb->int_shadow & INT_SHADOW) ||
+		    (vmcb->event & EVENT_VALID);
+	if (cpu->held) {
+		__asm__ volatile("cli" : : : "memory");
+		vmcb->int_control |= INT_V_IRQ | INT_V_IGNORE_TPR;
+		vmcb->intercept1 |= INTERCEPT_VINTR;
+		return;
+	}
+	vmcb->int_control &= ~INT_V_IRQ;
+	vmcb->intercept1 &= ~INTERCEPT_VINTR;
+	cpu->interrupt = 0;
+	cpu->open = true;
+	__asm__ volatile("sti" : : : "memory");
+	cpu_open();
+	__asm__ volatile("sti" : : : "memory");
+	cpu->open = false;
+	if (cpu->interrupt)
+		inject_interrupt(cpu, cpu->interrupt);
+}
+
+void nmi_deliver(struct vcpu *cpu)
+{
+	struct vmcb *vmcb = cpu->vmcb;
+
+	if (cpu->nmi_blocked || (vmcb->event & EVENT_VALID))
+		return;
+	cpu->nmi_pending = false;
+	cpu->nmi_blocked = true;
+	vmcb->intercept1 |= INTERCEPT_IRET;
+	vmcb->event = EVENT_VALID | EVENT_NMI | VECTOR_NMI;
+}
+
+/* The guest's NMI handler is about to return. */
+void iret_exit(struct vcpu *cpu)
+{
+	cpu->nmi_blocked = false;
+	cpu->vmcb->intercept1 &= ~INTERCEPT_IRET;
+}
