@@ -4,7 +4,7 @@
 VMM_USER := $(O)/vmm-user
 VMM_USER_CFLAGS := -std=gnu11 -m32 -O1 -g -fno-pic -fno-pie -fno-strict-aliasing -Wall -Wextra -Werror \
 	-Wmissing-prototypes -Wstrict-prototypes -D_GNU_SOURCE -Iinclude -Ivmm/core
-VMM_USER_OBJS := $(patsubst %,$(O)/%.o,$(basename $(filter-out %/host.c,$(sort $(wildcard vmm/user/*.c vmm/user/*.S)))))
+VMM_USER_OBJS := $(patsubst %,$(O)/%.o,$(basename $(filter-out %/host.c %/queue.c,$(sort $(wildcard vmm/user/*.c vmm/user/*.S)))))
 
 $(VMM_USER): $(VMM_USER_OBJS)
 	@echo '  LD      $@'

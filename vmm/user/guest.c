@@ -10,54 +10,38 @@ struct vmi_about *about(void)
 	return (struct vmi_about *)(memory + IMAGE + sizeof(struct vmi_rom_header));
 }
 
-#define TRAP_MEMORY 0x90000
+#define BASE_MEMORY 0x413 /* KiB */
+#define LINE (SCRATCH + SCRATCH_SIZE - 0x100)
 
-/* Offset in the image of a function that POST has: its ELF symbol. */
-static u32 function(const char *name)
-{
-	int offset = image_symbol(loaded, name);
-
-	if (offset < 0)
-		bail("%s has no symbol %s", loaded->name, name);
-	return (u32)offset;
-}
-
-/* A C function of POST, regparm(3), where POST runs: linear is physical. */
-static u32 post_call(const char *name, u32 eax, u32 edx, u32 ecx)
-{
-	bool stepped = stepping, was_privileged = privileged;
-	struct regs regs;
-	u32 i;
-
-	memset(&regs, 0, sizeof(regs));
-	for (i = 0; i < 8; i++)
-		((u32 *)&regs)[i] = random32();
-	__asm__("mov %%ds, %0" : "=r"(regs.ds));
-	regs.es = regs.ds;
-	regs.eax = eax;
-	regs.edx = edx;
-	regs.ecx = ecx;
-	regs.eflags = FLAG_IF;
-	regs.esp = LOW + STACK_TOP - 4;
-	*(u32 *)regs.esp = RETURN_ADDRESS;
-	regs.eip = LOW + IMAGE + function(name);
-	stepping = privileged = true;
-	if (run(&regs) != ENDED_RETURN)
-		bail("%s: %s ended at %#x, exception %u", loaded->name, name, regs.eip - IMAGE,
-		     fault_vector);
-	stepping = stepped;
-	privileged = was_privileged;
-	return regs.eax;
-}
+char post_line[VMI_POST_LINE];
 
 bool guest_post(void)
 {
-	u32 *way = (u32 *)(LOW + SCRATCH);
+	bool stepped = stepping, was_privileged = privileged;
+	struct regs regs;
 
+	if (!about()->post32)
+		bail("%s has no 32-bit POST", loaded->name);
 	about()->port = guest_port;
-	way[0] = way[1] = 0;
-	return (u8)post_call("trap_seek", LOW + IMAGE, (u32)way, 0) &&
-	       (u8)post_call("trap_install", LOW + IMAGE, LOW + TRAP_MEMORY, (u32)way);
+	*(u16 *)(memory + BASE_MEMORY) = 639;
+	memset(&regs, 0, sizeof(regs));
+	__asm__("mov %%ds, %0" : "=r"(regs.ds));
+	regs.es = regs.ds;
+	regs.eax = LOW + LINE;
+	regs.esp = LOW + STACK_TOP - 4;
+	*(u32 *)regs.esp = RETURN_ADDRESS;
+	regs.eip = LOW + IMAGE + about()->post32;
+	regs.eflags = 2;
+	processor.interrupts = false;
+	stepping = privileged = true;
+	if (run(&regs) != ENDED_RETURN)
+		bail("%s: POST ended at %#x, exception %u", loaded->name, regs.eip - LOW - IMAGE,
+		     fault_vector);
+	stepping = stepped;
+	privileged = was_privileged;
+	processor.interrupts = true;
+	memcpy(post_line, memory + LINE, sizeof(post_line) - 1);
+	return !strcmp(about()->host, "trap");
 }
 
 /* As bound since Init. */

@@ -26,7 +26,7 @@ static u32 *general(struct regs *regs, u8 modrm)
 bool processor_privileged(struct regs *regs)
 {
 	const u8 *code = (const u8 *)regs->eip;
-	u32 n = code[2] >> 3 & 7;
+	u32 n = code[2] >> 3 & 7, wide = 4;
 
 	switch (code[0]) {
 	case 0xfa: /* CLI */
@@ -34,28 +34,47 @@ bool processor_privileged(struct regs *regs)
 		processor.interrupts = code[0] & 1;
 		regs->eip++;
 		return true;
-	case 0xec: /* IN, of ports that nobody has */
-		regs->eax |= 0xff;
-		regs->eip++;
-		return true;
-	case 0xed:
-		regs->eax = ~0u;
-		regs->eip++;
-		return true;
-	case 0xee: /* OUT */
-	case 0xef:
-		regs->eip++;
+	case 0xf3: /* REP INSB */
+		if (code[1] != 0x6c)
+			return false;
+		memset((void *)regs->edi, 0xff, regs->ecx);
+		regs->edi += regs->ecx;
+		regs->ecx = 0;
+		regs->eip += 2;
 		return true;
 	case 0x66:
-		if (code[1] != 0xef && code[1] != 0xed)
-			return false;
-		regs->eax |= code[1] == 0xed ? 0xffff : 0;
-		regs->eip += 2;
+		wide = 2;
+		code++;
+		break;
+	default:
+		break;
+	}
+	/* IN and OUT: ports that nobody has. */
+	switch (code[0]) {
+	case 0xe4:
+	case 0xec:
+		wide = 1;
+		/* fallthrough */
+	case 0xe5:
+	case 0xed:
+		memset(&regs->eax, 0xff, wide);
+		/* fallthrough */
+	case 0xe6:
+	case 0xe7:
+	case 0xee:
+	case 0xef:
+		regs->eip = (u32)code + (code[0] & 8 ? 1 : 2);
 		return true;
 	case 0x0f:
 		break;
 	default:
 		return false;
+	}
+	if (code[1] == 0x30 || code[1] == 0x32) { /* WRMSR, RDMSR: all are 0 */
+		if (code[1] == 0x32)
+			regs->eax = regs->edx = 0;
+		regs->eip += 2;
+		return true;
 	}
 	if ((code[1] & 0xfd) != 0x20 || n > 4) /* MOV to and from CRn */
 		return false;
@@ -68,7 +87,7 @@ bool processor_privileged(struct regs *regs)
 }
 
 /* What POPF and IRET change. */
-#define FLAGS_POPPED 0x244dd5
+#define FLAGS_POPPED 0x244cd5
 
 bool processor_step(struct regs *regs)
 {

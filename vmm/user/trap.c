@@ -136,6 +136,44 @@ static void before_instruction(greg_t *g, struct regs *regs)
 	}
 }
 
+/*
+ * POST looks below MEMORY_LOWEST, at the BIOS data area, where a process has no
+ * memory: the register that holds the address is moved to HIGH for one step.
+ */
+static struct {
+	u32 number; /* of the register, + 1 */
+	u32 value;
+} lifted;
+
+static bool lift(struct regs *regs, u32 address)
+{
+	u32 i;
+
+	if (address >= MEMORY_LOWEST || !(regs->eflags & FLAG_TF))
+		return false;
+	for (i = 0; i < 8; i++) {
+		u32 *r = (u32 *)regs + i;
+
+		if (i == 4 || address - *r >= 0x80)
+			continue;
+		lifted.value = *r;
+		lifted.number = i + 1;
+		*r += HIGH;
+		return true;
+	}
+	return false;
+}
+
+/* It may be what the instruction changed. */
+static void lower(struct regs *regs)
+{
+	u32 *r = (u32 *)regs + lifted.number - 1;
+
+	if (lifted.number && *r == lifted.value + HIGH)
+		*r = lifted.value;
+	lifted.number = 0;
+}
+
 static void on_step(int number, siginfo_t *info, void *context)
 {
 	greg_t *g = ((ucontext_t *)context)->uc_mcontext.gregs;
@@ -144,6 +182,7 @@ static void on_step(int number, siginfo_t *info, void *context)
 	(void)number;
 	(void)info;
 	load(&regs, g);
+	lower(&regs);
 	before_instruction(g, &regs);
 }
 
@@ -166,6 +205,10 @@ static void on_fault(int number, siginfo_t *info, void *context)
 	}
 	if (!page_fault && !done && privileged)
 		done = processor_privileged(&regs);
+	if (page_fault && lift(&regs, (u32)info->si_addr)) {
+		store(g, &regs);
+		return;
+	}
 	if (done) {
 		before_instruction(g, &regs);
 	} else {

@@ -161,8 +161,9 @@ u32 random32(void);
  */
 
 struct vmi_about *about(void);
-extern u16 guest_port; /* what POST is told */
-/* POST, as far as it concerns VMMs. True: it found one and has made stubs. */
+extern u16 guest_port;	 /* what POST is told */
+extern char post_line[]; /* what it said */
+/* POST, as a VMM without firmware has it run. True: the host is trap. */
 bool guest_post(void);
 bool guest_init(u32 base);
 struct vmi_relocation_info guest_binding(u32 call, u32 base);
