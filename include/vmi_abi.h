@@ -436,7 +436,15 @@
  * KiB (at most 640) at 413h, and in EAX where the line for the console goes, or 0.
  * Every register comes back.
  */
-#define VMI_POST_LINE 88
+#define VMI_POST_LINE 120
+
+/*
+ * A 32-bit process, where POST cannot run, calls vmi_process_post() of the image's symbol table
+ * in its place: regparm(3), the image (writable), so much memory for the ROM, on a page
+ * boundary and executable, where linear addresses stand for physical ones, and the port of
+ * its VMM. Returns in AL 1, or 0: host native.
+ */
+#define VMI_PROCESS_SIZE 0x7000
 
 /* Annotation table: the code cannot stand at a call site. */
 #define VMI_NO_INLINE 0xff
@@ -576,11 +584,11 @@
 #define VMI_HV_INT 0x08 /* INT vector */
 
 /* Features. */
-#define VMI_HV_SHARED 0x01 /* struct vmi_shared, for each vCPU, at one address */
-#define VMI_HV_QUEUE 0x02  /* deferred calls wait there */
-#define VMI_HV_CPU_IF 0x04 /* EFLAGS.IF counts, too: STI, CLI do not trap, the ROM runs them */
-#define VMI_HV_TIME 0x08   /* vmi_shared.time is kept up */
-#define VMI_HV_DEFER 0x10  /* a page fault on any vCPU performs what every vCPU has queued */
+#define VMI_HV_SHARED 0x01   /* struct vmi_shared, for each vCPU, at one address */
+#define VMI_HV_QUEUE 0x02    /* deferred calls wait there */
+#define VMI_HV_CPU_IF 0x04   /* EFLAGS.IF counts, too: STI, CLI do not trap, the ROM runs them */
+#define VMI_HV_TIME 0x08     /* vmi_shared.time is kept up */
+#define VMI_HV_DEFER 0x10    /* a page fault on any vCPU performs what every vCPU has queued */
 #define VMI_HV_FEATURES 0x1f /* all that are known */
 
 /* Numbers of the interface's own. */

@@ -156,7 +156,7 @@ struct state {
 	u8 jump_count;	/* sites that jump to them; above JUMPS: not all are known */
 	u8 started;	/* a STARTUP IPI was sent through APICWrite */
 	u8 hpet_has_irq0;
-	u8 pad[1];
+	u8 options; /* there are some */
 	u32 jump[JUMPS + 1];
 	u32 apic_base; /* what stands for IA32_APIC_BASE where POST found no such MSR; or 0 */
 	u32 physical;  /* address of this structure */
@@ -394,7 +394,10 @@ void acpi_find(struct acpi *acpi);
 /* rom/post/hpet.c: fill in clock.hpet where alarms may use it. */
 void hpet_find(struct state *state);
 
-/* rom/post/fw_cfg.c: copy a file's content, NUL-terminated; -1 where there is none. */
+/*
+ * rom/post/fw_cfg.c: copy the content of a file opt/vmi/..., NUL-terminated. -1: there
+ * is no such file; -2: nor any other one with a name that begins so.
+ */
 int fw_cfg_read(const char *name, char *buffer, u32 size);
 
 struct clock_sample {
@@ -404,7 +407,7 @@ struct clock_sample {
 };
 
 /* What POST keeps between its steps, on the firmware's stack (rom/post/entry.asm). */
-#define POST_LINE 120
+#define POST_LINE VMI_POST_LINE
 struct post {
 	u32 eflags;	      /* of the firmware's call */
 	char line[POST_LINE]; /* for the console, NUL-terminated */
@@ -422,7 +425,7 @@ struct post {
 };
 _Static_assert(sizeof(struct post) <= 208, "POST_SIZE in rom/post/entry.asm");
 _Static_assert(__builtin_offsetof(struct post, line) == 4, "POST_LINE in rom/post/entry.asm");
-_Static_assert(POST_LINE == VMI_POST_LINE, "LINE_SIZE in rom/post/flat.asm");
+_Static_assert(POST_LINE == 120, "LINE_SIZE in rom/post/flat.asm");
 
 /* rom/post/tsc.c: true: halt until the next interrupt, then call again. */
 bool clock_measure(struct clock *clock, struct post *post);
@@ -435,6 +438,8 @@ u64 rtc_nanoseconds(u8 century_index);
 
 /* rom/post/post.c: write one word of the image, keep its checksum; false where it is read-only. */
 bool image_patch(struct rom_image *image, u32 *word, u32 value);
+/* The state, empty; false: there is no memory. */
+bool state_start(struct state *state);
 /* One of struct vmi_about's. */
 void image_name(struct rom_image *image, char *field, u32 size, const char *name);
 
@@ -445,13 +450,15 @@ void image_name(struct rom_image *image, char *field, u32 size, const char *name
 struct trap_way {
 	u32 leaf, port; /* 0: none */
 };
-bool trap_seek(const struct rom_image *image, struct trap_way *way);
+bool trap_seek(const struct rom_image *image, const struct state *state, struct trap_way *way);
 bool trap_install(struct rom_image *image, u32 memory, const struct trap_way *way);
 
 /* rom/post/clock.c */
 void clock_choose(struct clock *clock, bool kvmclock);
 void clock_start(struct state *state);
 const char *clock_name(u32 kind);
+/* The first CPUID leaf of the hypervisor with that signature; 0: there is none. */
+u32 hypervisor_leaf(u32 ebx, u32 ecx, u32 edx);
 
 /*
  * rom/clock.c: the real counter, and what was stolen of it from this CPU, in its
@@ -615,13 +622,6 @@ static inline struct cpuid cpuid(u32 leaf)
 			 : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx)
 			 : "a"(leaf), "c"(0));
 	return r;
-}
-
-/* It is our signature (vmi_abi.h). */
-static inline bool hypervisor_is_ours(const struct cpuid *r)
-{
-	return r->ebx == VMI_HV_SIGNATURE_EBX && r->ecx == VMI_HV_SIGNATURE_ECX &&
-	       r->edx == VMI_HV_SIGNATURE_EDX;
 }
 
 /* rom/hypercall.asm: true: done; what came back is in regs. */

@@ -23,7 +23,8 @@ bool trap_info(const struct trap *trap, struct trap_info *info)
 	struct cpuid r;
 	u32 last, n;
 
-	if (!asked(trap, VMI_HV_INFO_SIGNATURE, &r) || !hypervisor_is_ours(&r))
+	if (!asked(trap, VMI_HV_INFO_SIGNATURE, &r) || r.ebx != VMI_HV_SIGNATURE_EBX ||
+	    r.ecx != VMI_HV_SIGNATURE_ECX || r.edx != VMI_HV_SIGNATURE_EDX)
 		return false;
 	last = r.eax - trap->leaf;
 	if (last < VMI_HV_INFO_VERSION || !asked(trap, VMI_HV_INFO_VERSION, &r) ||

@@ -6,9 +6,9 @@
 	global	post_flat
 	extern	post_main
 
-POST_SIZE equ	176			; struct post (rom.h), zeroed here: no interrupts, so no halts
+POST_SIZE equ	208			; struct post (rom.h), zeroed here: no interrupts, so no halts
 POST_LINE equ	4
-LINE_SIZE equ	88
+LINE_SIZE equ	120
 
 bits 32
 

@@ -57,8 +57,13 @@ static void options_read(struct state *state)
 {
 	char value[8];
 
+	int n = fw_cfg_read(STR("opt/vmi/quiet"), value, sizeof(value));
+
+	state->options = n != -2;
+	if (!state->options)
+		return;
 	/* Present and not "0" or "off" means on. */
-	if (fw_cfg_read(STR("opt/vmi/quiet"), value, sizeof(value)) >= 0)
+	if (n >= 0)
 		state->quiet = value[0] != '0' && !same(value, STR("off"), 4);
 	if (fw_cfg_read(STR("opt/vmi/patch"), value, sizeof(value)) >= 0)
 		state->no_sites = value[0] == '0' || same(value, STR("off"), 4);
@@ -156,6 +161,15 @@ static struct state *state_above(u32 kib)
 	return NULL;
 }
 
+bool state_start(struct state *state)
+{
+	zero(state, sizeof(*state));
+	state->size = sizeof(*state);
+	state->physical = (u32)state;
+	state->magic = STATE_MAGIC;
+	return *(volatile u32 *)&state->magic == STATE_MAGIC;
+}
+
 extern const u8 start_code[];
 
 /* Empty, but for the code that other CPUs start in. */
@@ -189,12 +203,8 @@ static bool install(struct rom_image *image, struct post *post, struct line *lin
 		new_kib = old_kib;
 	} else {
 		state = at(new_kib * 1024);
-		zero(state, sizeof(*state));
-		state->magic = STATE_MAGIC;
-		state->size = sizeof(*state);
-		if (*(volatile u32 *)&state->magic != STATE_MAGIC)
+		if (!state_start(state))
 			return refuse(line, STR("no memory at "), (u32)state, 16);
-		state->physical = (u32)state;
 		state->apic_base = apic_without_msr();
 		options_read(state);
 		acpi_find(&state->acpi);
@@ -276,7 +286,7 @@ static const char *trap_start(struct rom_image *image, struct post *post)
 	u32 kib = (*base_memory & ~3u) - TRAP_KIB;
 	struct trap_way way;
 
-	if (!trap_seek(image, &way))
+	if (!trap_seek(image, post->state, &way))
 		return STR("");
 	if (kib < BASE_MEMORY_LEAST || kib >= 640)
 		return STR(" (no memory for trap)");

@@ -23,20 +23,6 @@ _Static_assert(VMI_CALL_COUNT < ANY, "a row is a byte");
 
 extern const u8 trap_shapes[];
 
-/* The first leaf of a hypervisor with our signature, 0: there is none. */
-static u32 leaf_find(void)
-{
-	u32 leaf;
-
-	for (leaf = VMI_HV_LEAF_FIRST; leaf <= VMI_HV_LEAF_LAST; leaf += VMI_HV_LEAF_STEP) {
-		struct cpuid r = cpuid(leaf);
-
-		if (hypervisor_is_ours(&r))
-			return leaf;
-	}
-	return 0;
-}
-
 static u32 number(const char *s)
 {
 	u32 value = 0;
@@ -51,20 +37,21 @@ static u32 number(const char *s)
 	return value;
 }
 
-bool trap_seek(const struct rom_image *image, struct trap_way *way)
+bool trap_seek(const struct rom_image *image, const struct state *state, struct trap_way *way)
 {
 	char value[8];
 
 	if (!cpuid_present() || !(cpuid(1).ecx & CPUID_1_ECX_HYPERVISOR))
 		return false;
-	if (fw_cfg_read(STR("opt/vmi/host"), value, sizeof(value)) >= 0 &&
-	    same(value, STR("native"), 7))
-		return false;
-	way->leaf = leaf_find();
+	way->leaf =
+		hypervisor_leaf(VMI_HV_SIGNATURE_EBX, VMI_HV_SIGNATURE_ECX, VMI_HV_SIGNATURE_EDX);
 	way->port = image->about.port;
-	if (fw_cfg_read(STR("opt/vmi/port"), value, sizeof(value)) >= 0)
+	if (state->options && fw_cfg_read(STR("opt/vmi/port"), value, sizeof(value)) >= 0)
 		way->port = number(value);
-	return way->leaf || (way->port && way->port <= 0xff);
+	if (!way->leaf && (!way->port || way->port > 0xff))
+		return false;
+	return !state->options || fw_cfg_read(STR("opt/vmi/host"), value, sizeof(value)) < 0 ||
+	       !same(value, STR("native"), 7);
 }
 
 /* The instruction that reaches the VMM: three bytes, and RET. */
@@ -228,3 +215,22 @@ bool trap_install(struct rom_image *image, u32 memory, const struct trap_way *wa
 		image_name(image, image->about.clock, sizeof(image->about.clock), STR("vmm"));
 	return true;
 }
+
+/*
+ * For a 32-bit process that maps an image in place of POST, which it finds by this
+ * name in the image's symbol table: the image, writable; VMI_PROCESS_SIZE bytes for
+ * the ROM's memory, on a page boundary, where linear addresses are physical ones;
+ * and the port that reaches the VMM. False: native.
+ */
+bool VMI_REGPARM vmi_process_post(struct rom_image *image, u32 memory, u32 port);
+bool VMI_REGPARM vmi_process_post(struct rom_image *image, u32 memory, u32 port)
+{
+	struct state *state = at(memory + VMI_SHARED_SIZE + TRAP_SIZE);
+	const struct trap_way way = { 0, port };
+
+	state_start(state);
+	state->no_sites = true;
+	image_patch(image, &image->about.state_distance, (u32)state - (u32)image);
+	return trap_install(image, memory, &way);
+}
+_Static_assert(VMI_SHARED_SIZE + TRAP_SIZE + STATE_KIB * 1024 <= VMI_PROCESS_SIZE, "it is enough");
