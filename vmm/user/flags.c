@@ -14,7 +14,7 @@ static bool attached(void)
 {
 	machine_load(loaded);
 	processor_reset();
-	return guest_post() && guest_init(HIGH);
+	return guest_post_quick() && guest_init(HIGH);
 }
 
 static bool trapless(u32 id, u32 want_traps)
@@ -235,6 +235,7 @@ void check_flags(void)
 	for (i = 0; i < sizeof(all) / sizeof(*all); i++) {
 		hook_trap = played_trap;
 		hook_cpuid = played_cpuid;
+		guest_port = 0xe4;
 		played_reset();
 		played.leaves = true;
 		played.features = features = all[i];

@@ -11,17 +11,12 @@ static bool attached(u32 base)
 {
 	machine_load(loaded);
 	processor_reset();
-	return guest_post() && guest_init(base);
+	return guest_post_quick() && guest_init(base);
 }
 
 static u32 convention(u32 id)
 {
 	return record(id)->convention & 0xf;
-}
-
-static bool is_frame(u32 id)
-{
-	return convention(id) == VMI_CONV_JUMP || convention(id) == VMI_CONV_EXIT;
 }
 
 static bool is_start(u32 id)
@@ -102,7 +97,7 @@ static void each_traps(u32 kind, u32 base)
 	played_reset();
 	played.transport = played.transports = transports[kind].transport;
 	played.operand = transports[kind].operand;
-	played.port = played.operand << (played.transport == VMI_HV_INT ? 8 : 0);
+	played.port = 0xe4 | (played.transport == VMI_HV_INT ? played.operand << 8 : 0);
 	played.leaves = true;
 	if (!ok(attached(base), "%s, %s, at %#x: POST finds the VMM, Init attaches", loaded->name,
 		transports[kind].name, base))
@@ -112,7 +107,8 @@ static void each_traps(u32 kind, u32 base)
 	for (id = 0; id < VMI_CALL_COUNT; id++) {
 		u32 entry = guest_entry(id, base);
 
-		if (!entry || is_start(id) || is_frame(id))
+		/* The interrupt flag is in the shared area, or the processor's. */
+		if (!entry || is_start(id) || VMI_IS_IRQ_CALL(id))
 			continue;
 		good &= trap_once(id, entry, base);
 		calls++;
@@ -191,6 +187,7 @@ void check_generic(void)
 
 	hook_trap = played_trap;
 	hook_cpuid = played_cpuid;
+	guest_port = 0xe4;
 	for (i = 0; i < sizeof(transports) / sizeof(*transports); i++) {
 		each_traps(i, LOW);
 		each_traps(i, HIGH);

@@ -11,37 +11,60 @@ struct vmi_about *about(void)
 }
 
 #define BASE_MEMORY 0x413 /* KiB */
+#define PROCESS 0x90000
 #define LINE (SCRATCH + SCRATCH_SIZE - 0x100)
 
 char post_line[VMI_POST_LINE];
 
+/* Code of POST, where linear is physical; returns EAX. */
+static u32 post_call(u32 offset, u32 eax, u32 edx, u32 ecx)
+{
+	bool was_privileged = privileged;
+	struct regs regs;
+
+	memset(&regs, 0, sizeof(regs));
+	__asm__("mov %%ds, %0" : "=r"(regs.ds));
+	regs.es = regs.ds;
+	regs.eax = eax;
+	regs.edx = edx;
+	regs.ecx = ecx;
+	regs.esp = LOW + STACK_TOP - 4;
+	*(u32 *)regs.esp = RETURN_ADDRESS;
+	regs.eip = LOW + IMAGE + offset;
+	regs.eflags = 2;
+	privileged = true;
+	processor.interrupts = false;
+	if (run(&regs) != ENDED_RETURN)
+		bail("%s: POST ended at %#x, exception %u", loaded->name, regs.eip - LOW - IMAGE,
+		     fault_vector);
+	privileged = was_privileged;
+	processor.interrupts = true;
+	return regs.eax;
+}
+
 bool guest_post(void)
 {
-	bool stepped = stepping, was_privileged = privileged;
-	struct regs regs;
+	bool was_stepping = stepping;
 
 	if (!about()->post32)
 		bail("%s has no 32-bit POST", loaded->name);
 	about()->port = guest_port;
 	*(u16 *)(memory + BASE_MEMORY) = 639;
-	memset(&regs, 0, sizeof(regs));
-	__asm__("mov %%ds, %0" : "=r"(regs.ds));
-	regs.es = regs.ds;
-	regs.eax = LOW + LINE;
-	regs.esp = LOW + STACK_TOP - 4;
-	*(u32 *)regs.esp = RETURN_ADDRESS;
-	regs.eip = LOW + IMAGE + about()->post32;
-	regs.eflags = 2;
-	processor.interrupts = false;
-	stepping = privileged = true;
-	if (run(&regs) != ENDED_RETURN)
-		bail("%s: POST ended at %#x, exception %u", loaded->name, regs.eip - LOW - IMAGE,
-		     fault_vector);
-	stepping = stepped;
-	privileged = was_privileged;
-	processor.interrupts = true;
+	stepping = posting = true;
+	post_call(about()->post32, LOW + LINE, 0, 0);
+	posting = false;
+	stepping = was_stepping;
 	memcpy(post_line, memory + LINE, sizeof(post_line) - 1);
 	return !strcmp(about()->host, "trap");
+}
+
+bool guest_post_quick(void)
+{
+	int offset = image_symbol(loaded, "vmi_process_post");
+
+	if (offset < 0)
+		bail("%s has no vmi_process_post", loaded->name);
+	return (u8)post_call((u32)offset, LOW + IMAGE, LOW + PROCESS, guest_port);
 }
 
 /* As bound since Init. */
@@ -65,19 +88,17 @@ bool guest_init(u32 base)
 	return !call.after.eax;
 }
 
+/* In ring 3 it leaves the guest's call sites alone. */
 struct vmi_relocation_info guest_binding(u32 id, u32 base)
 {
 	struct vmi_relocation_info info = { .type = VMI_RELOC_NONE };
-	bool steps = stepping;
 	struct call call;
 
 	call_prepare(&call, VMI_ID_GetRelocationInfo, base);
 	call.before.eax = call_number(id);
 	if (call.before.eax == VMI_NO)
 		return info;
-	stepping = privileged = true;
 	call_run(&call, 0);
-	stepping = steps;
 	if (call.ended != ENDED_RETURN)
 		bail("GetRelocationInfo ended at %#x", call.after.eip - base - IMAGE);
 	info.eip = call.after.eax;

@@ -321,9 +321,7 @@ bool host_trap(struct regs *regs, u32 transport, u32 operand)
 
 void host_cpuid(u32 r[4], u32 leaf, u32 subleaf)
 {
-	__asm__("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "a"(leaf), "c"(subleaf));
-	if (leaf == 1)
-		r[2] |= 1u << 31;
+	processor_cpuid(r, leaf, subleaf);
 	if (leaf >= VMI_HV_LEAF_FIRST && leaf <= VMI_HV_LEAF_LAST + 0xff)
 		vmm_cpuid(&vm, leaf, r);
 }

@@ -86,6 +86,28 @@ bool processor_privileged(struct regs *regs)
 	return true;
 }
 
+#define CPUID_CRYSTAL 0x15 /* the TSC's frequency, which POST measures otherwise */
+#define CPUID_1_EDX_APIC (1u << 9)
+#define CPUID_1_ECX_HYPERVISOR (1u << 31)
+
+void processor_cpuid(u32 r[4], u32 leaf, u32 subleaf)
+{
+	__asm__("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "a"(leaf), "c"(subleaf));
+	if (leaf == 0 && r[0] < CPUID_CRYSTAL)
+		r[0] = CPUID_CRYSTAL;
+	if (leaf == 1) {
+		r[2] |= CPUID_1_ECX_HYPERVISOR;
+		r[3] &= ~CPUID_1_EDX_APIC;
+	}
+	if (leaf == CPUID_CRYSTAL) {
+		r[0] = 1;
+		r[1] = 100;
+		r[2] = 24000000;
+	}
+	if (leaf - VMI_HV_LEAF_FIRST < VMI_HV_LEAF_LAST + 0x100 - VMI_HV_LEAF_FIRST)
+		memset(r, 0, 16);
+}
+
 /* What POPF and IRET change. */
 #define FLAGS_POPPED 0x244cd5
 

@@ -65,7 +65,7 @@ static bool attached(u32 features)
 	machine_load(loaded);
 	processor_reset();
 	host_reset(features);
-	return guest_post() && guest_init(HIGH);
+	return guest_post_quick() && guest_init(HIGH);
 }
 
 #define FEATURES (VMI_HV_SHARED | VMI_HV_QUEUE | VMI_HV_DEFER)
@@ -243,6 +243,7 @@ void check_queue(void)
 	hook_trap = host_trap;
 	hook_cpuid = host_cpuid;
 	privileged = true;
+	guest_port = 0xe4;
 	revision();
 	if (ok(attached(FEATURES), "%s: the core is attached", loaded->name)) {
 		batch();

@@ -30,7 +30,7 @@ void run_enter(struct regs *regs);
 
 bool (*hook_trap)(struct regs *regs, u32 transport, u32 operand);
 void (*hook_step)(struct regs *regs);
-bool stepping, privileged;
+bool stepping, privileged, posting;
 u32 instructions, fault_vector;
 
 static u32 depth; /* of run() */
@@ -137,28 +137,30 @@ static void before_instruction(greg_t *g, struct regs *regs)
 }
 
 /*
- * POST looks below MEMORY_LOWEST, at the BIOS data area, where a process has no
- * memory: the register that holds the address is moved to HIGH for one step.
+ * POST looks where a process has no memory: below MEMORY_LOWEST, at the BIOS data
+ * area, which it finds at HIGH, and at devices, where it finds ones. The register
+ * that holds the address is another one for a step.
  */
 static struct {
 	u32 number; /* of the register, + 1 */
-	u32 value;
+	u32 moved, value;
 } lifted;
 
 static bool lift(struct regs *regs, u32 address)
 {
+	static u8 nobody[4096 + 0x80];
 	u32 i;
 
-	if (address >= MEMORY_LOWEST || !(regs->eflags & FLAG_TF))
-		return false;
 	for (i = 0; i < 8; i++) {
 		u32 *r = (u32 *)regs + i;
 
-		if (i == 4 || address - *r >= 0x80)
+		if (i == REGS_ESP / 4 || address - *r >= 0x80)
 			continue;
-		lifted.value = *r;
+		memset(nobody, 0xff, sizeof(nobody));
+		lifted.moved = address < MEMORY_LOWEST ? HIGH : (u32)nobody - (*r & ~0xfffu);
 		lifted.number = i + 1;
-		*r += HIGH;
+		*r += lifted.moved;
+		lifted.value = *r;
 		return true;
 	}
 	return false;
@@ -169,8 +171,8 @@ static void lower(struct regs *regs)
 {
 	u32 *r = (u32 *)regs + lifted.number - 1;
 
-	if (lifted.number && *r == lifted.value + HIGH)
-		*r = lifted.value;
+	if (lifted.number && *r == lifted.value)
+		*r -= lifted.moved;
 	lifted.number = 0;
 }
 
@@ -205,7 +207,7 @@ static void on_fault(int number, siginfo_t *info, void *context)
 	}
 	if (!page_fault && !done && privileged)
 		done = processor_privileged(&regs);
-	if (page_fault && lift(&regs, (u32)info->si_addr)) {
+	if (page_fault && posting && lift(&regs, (u32)info->si_addr)) {
 		store(g, &regs);
 		return;
 	}

@@ -110,6 +110,8 @@ extern void (*hook_step)(struct regs *regs);
 extern bool stepping;	/* also without a hook */
 extern bool privileged; /* what faults is the processor's, below; otherwise run() ends */
 
+extern bool posting; /* stepped: memory that is not there is devices */
+
 void run_stop(void); /* by a hook: run() ends here */
 
 extern u32 instructions; /* of guest code, when stepping */
@@ -131,6 +133,8 @@ extern struct processor processor;
 void processor_reset(void);
 bool processor_privileged(struct regs *regs); /* false: it knows no such instruction */
 bool processor_step(struct regs *regs);	      /* false: the real one is to do it */
+/* A processor in a virtual machine, without hypervisor leaves and local APIC. */
+void processor_cpuid(u32 regs[4], u32 leaf, u32 subleaf);
 /* What CPUID answers, where the code is stepped. NULL: the processor. */
 extern void (*hook_cpuid)(u32 regs[4], u32 leaf, u32 subleaf);
 
@@ -165,6 +169,8 @@ extern u16 guest_port;	 /* what POST is told */
 extern char post_line[]; /* what it said */
 /* POST, as a VMM without firmware has it run. True: the host is trap. */
 bool guest_post(void);
+/* The part of it that concerns VMMs, at full speed; guest_port must answer. */
+bool guest_post_quick(void);
 bool guest_init(u32 base);
 struct vmi_relocation_info guest_binding(u32 call, u32 base);
 /* Linear address that a guest calls; 0: it keeps its own code, or has no such call. */
