@@ -91,8 +91,8 @@ static const struct {
 
 static void each_traps(u32 kind, u32 base)
 {
+	bool good = true, steps;
 	u32 id, calls = 0;
-	bool good = true;
 
 	played_reset();
 	played.transport = played.transports = transports[kind].transport;
@@ -102,7 +102,7 @@ static void each_traps(u32 kind, u32 base)
 	if (!ok(attached(base), "%s, %s, at %#x: POST finds the VMM, Init attaches", loaded->name,
 		transports[kind].name, base))
 		return;
-	stepping = played.transport == VMI_HV_VMCALL || played.transport == VMI_HV_VMMCALL;
+	steps = played.transport == VMI_HV_VMCALL || played.transport == VMI_HV_VMMCALL;
 	privileged = true;
 	for (id = 0; id < VMI_CALL_COUNT; id++) {
 		u32 entry = guest_entry(id, base);
@@ -110,10 +110,11 @@ static void each_traps(u32 kind, u32 base)
 		/* The interrupt flag is in the shared area, or the processor's. */
 		if (!entry || is_start(id) || VMI_IS_IRQ_CALL(id))
 			continue;
+		stepping = steps;
 		good &= trap_once(id, entry, base);
+		stepping = false;
 		calls++;
 	}
-	stepping = false;
 	ok(good && calls > 60,
 	   "%s, %s, at %#x: %u calls trap once, with their arguments and results", loaded->name,
 	   transports[kind].name, base, calls);
