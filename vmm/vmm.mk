@@ -1,10 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # The VMM's half: what runs in a process.
 
+-include vmm/core/core.mk
+ifndef VMM_CORE
+VMM_CORE := $(addprefix vmm/core/,core.c calls.c time.c stats.c)
+VMM_CORE_HEADERS := $(addprefix vmm/core/,vmm.h core.h) include/vmi_abi.h
+endif
+
 VMM_USER := $(O)/vmm-user
-VMM_USER_CFLAGS := -std=gnu11 -m32 -O1 -g -fno-pic -fno-pie -fno-strict-aliasing -Wall -Wextra -Werror \
+VMM_USER_CFLAGS := -std=gnu11 -m32 -O2 -g -fno-pic -fno-pie -fno-strict-aliasing -Wall -Wextra -Werror \
 	-Wmissing-prototypes -Wstrict-prototypes -D_GNU_SOURCE -Iinclude -Ivmm/core
-VMM_USER_OBJS := $(patsubst %,$(O)/%.o,$(basename $(filter-out %/host.c %/queue.c,$(sort $(wildcard vmm/user/*.c vmm/user/*.S)))))
+VMM_USER_OBJS := $(patsubst %,$(O)/%.o,$(basename $(sort $(wildcard vmm/user/*.c vmm/user/*.S)))) \
+	$(patsubst vmm/core/%.c,$(O)/vmm/user/core-%.o,$(VMM_CORE))
 
 $(VMM_USER): $(VMM_USER_OBJS)
 	@echo '  LD      $@'
@@ -19,3 +26,8 @@ $(O)/vmm/user/%.o: vmm/user/%.S $(wildcard vmm/user/*.h)
 	@echo '  AS      $@'
 	@mkdir -p $(@D)
 	$(Q)$(CC) -m32 -c -o $@ $<
+
+$(O)/vmm/user/core-%.o: vmm/core/%.c $(VMM_CORE_HEADERS)
+	@echo '  CC      $@'
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(VMM_USER_CFLAGS) -ffreestanding $(VMM_USER_SANITIZE) -c -o $@ $<

@@ -24,7 +24,7 @@ int main(int argc, char **argv)
 		check_native();
 		check_generic();
 		check_flags();
-		//		check_queue();
+		check_queue();
 	}
 	return tap_done();
 }
