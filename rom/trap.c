@@ -58,7 +58,7 @@ void trap_narrow(struct trap_info *info, const u32 *there)
 	for (row = 0; row < VMI_CALL_COUNT; row++)
 		if (trap_has(there, row) && !trap_has(info->calls, row))
 			incomplete |= group(row);
-	for (row = 0; row < VMI_CALL_COUNT; row++)
+	for (row = 0; row < TRAP_MASKS * 32; row++)
 		if (!trap_has(there, row) || (group(row) & incomplete))
 			info->calls[row / 32] &= ~(1u << row % 32);
 }
