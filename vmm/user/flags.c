@@ -14,7 +14,10 @@ static bool attached(void)
 {
 	machine_load(loaded);
 	processor_reset();
-	return guest_post_quick() && guest_init(HIGH);
+	if (!guest_post_quick() || !guest_init_ring3(HIGH))
+		return false;
+	machine_hide(LOW, true);
+	return true;
 }
 
 static bool trapless(u32 id, u32 want_traps)

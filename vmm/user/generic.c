@@ -9,9 +9,14 @@ static struct call call;
 /* With the played VMM as it is. */
 static bool attached(u32 base)
 {
+	bool in_ring3 = played.transport & (VMI_HV_OUT | VMI_HV_INT);
+
 	machine_load(loaded);
 	processor_reset();
-	return guest_post_quick() && guest_init(base);
+	if (!guest_post_quick() || !(in_ring3 ? guest_init_ring3(base) : guest_init(base)))
+		return false;
+	machine_hide(base == LOW ? HIGH : LOW, true);
+	return true;
 }
 
 static u32 convention(u32 id)

@@ -48,7 +48,7 @@ bool guest_post(void)
 
 	if (!about()->post32)
 		bail("%s has no 32-bit POST", loaded->name);
-	about()->port = guest_port;
+	image_write(&about()->port, &guest_port, sizeof(guest_port));
 	*(u16 *)(memory + BASE_MEMORY) = 639;
 	stepping = posting = true;
 	post_call(about()->post32, LOW + LINE, 0, 0);
@@ -71,21 +71,39 @@ bool guest_post_quick(void)
 #define NOT_ASKED (~0u)
 static u32 entries[VMI_CALL_COUNT], entries_base = ~0u;
 
-bool guest_init(u32 base)
+static bool init(u32 base)
 {
-	bool steps = stepping;
 	struct call call;
 
 	entries_base = ~0u;
 	call_prepare(&call, VMI_ID_Init, base);
 	call.before.eax = loaded->major == 6 ? base + SCRATCH : 0;
-	stepping = privileged = true;
 	call_run(&call, 0);
-	stepping = steps;
 	if (call.ended != ENDED_RETURN)
 		bail("Init ended at %#x, exception %u", call.after.eip - base - IMAGE,
 		     fault_vector);
 	return !call.after.eax;
+}
+
+bool guest_init(u32 base)
+{
+	bool stepped = stepping, was_privileged = privileged, result;
+
+	stepping = privileged = true;
+	result = init(base);
+	stepping = stepped;
+	privileged = was_privileged;
+	return result;
+}
+
+bool guest_init_ring3(u32 base)
+{
+	bool was_privileged = privileged, result;
+
+	privileged = true;
+	result = init(base);
+	privileged = was_privileged;
+	return result;
 }
 
 /* In ring 3 it leaves the guest's call sites alone. */

@@ -81,15 +81,41 @@ bool machine_map_area(u32 physical)
 	return true;
 }
 
+#define CHECKSUM 6
+
+void image_write(void *at, const void *from, u32 size)
+{
+	u8 *to = at, *sum = memory + IMAGE + CHECKSUM;
+	u32 i;
+
+	for (i = 0; i < size; i++) {
+		*sum = (u8)(*sum + to[i] - ((const u8 *)from)[i]);
+		to[i] = ((const u8 *)from)[i];
+	}
+}
+
+void machine_hide(u32 base, bool hide)
+{
+	u32 lowest = base == LOW ? MEMORY_LOWEST : 0;
+
+	if (mprotect((void *)(base + lowest), MEMORY_SIZE - lowest,
+		     hide ? PROT_NONE : PROT_READ | PROT_WRITE | PROT_EXEC))
+		bail("mprotect: %s", strerror(errno));
+}
+
 void machine_load(const struct image *image)
 {
+	/* It would be looked for below MEMORY_LOWEST. */
+	static const u32 distance = (u32)NO_STATE - IMAGE;
 	struct vmi_about *about =
 		(struct vmi_about *)(memory + IMAGE + sizeof(struct vmi_rom_header));
 
+	machine_hide(LOW, false);
+	machine_hide(HIGH, false);
 	machine_map_area(0);
 	memset(memory, 0, MEMORY_SIZE);
 	memcpy(memory + IMAGE, image->file, image->size);
-	about->state_distance = (u32)NO_STATE - IMAGE; /* it would be looked for below LOWEST */
+	image_write(&about->state_distance, &distance, sizeof(distance));
 	loaded = image;
 }
 

@@ -117,7 +117,13 @@ bool processor_step(struct regs *regs)
 	u32 *stack = (u32 *)regs->esp, r[4];
 
 	switch (code[0]) {
-	case 0x8c: /* MOV from a segment register */
+	case 0x66:
+		if (code[1] != 0x8c || (code[2] & 0xf8) != 0xc8)
+			return false;
+		code++;
+		regs->eip++;
+		/* fallthrough */
+	case 0x8c: /* MOV from CS */
 		if ((code[1] & 0xf8) != 0xc8)
 			return false;
 		__asm__("mov %%cs, %0" : "=r"(r[0]));

@@ -65,7 +65,10 @@ static bool attached(u32 features)
 	machine_load(loaded);
 	processor_reset();
 	host_reset(features);
-	return guest_post_quick() && guest_init(HIGH);
+	if (!guest_post_quick() || !guest_init_ring3(HIGH))
+		return false;
+	machine_hide(LOW, true);
+	return true;
 }
 
 #define FEATURES (VMI_HV_SHARED | VMI_HV_QUEUE | VMI_HV_DEFER)

@@ -22,7 +22,9 @@ int main(int argc, char **argv)
 
 		machine_load(image);
 		check_native();
+		check_post();
 		check_generic();
+		check_liars();
 		check_flags();
 		check_queue();
 	}

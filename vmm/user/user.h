@@ -47,9 +47,13 @@ void machine_start(void);
 /* In place of memory at that guest-physical address: area, for vmm_vcpu.area. 0: nowhere. */
 bool machine_map_area(u32 physical);
 extern u8 *area; /* VMI_SHARED_SIZE bytes */
+/* Nobody may use it there, until machine_load(). */
+void machine_hide(u32 base, bool hide);
 /* Fresh memory, with the image in it as it is in the file. */
 void machine_load(const struct image *image);
 extern const struct image *loaded;
+/* Into the image, whose checksum stays 0. */
+void image_write(void *at, const void *from, u32 size);
 
 struct image *image_open(const char *path);
 /* Offset in the image of an ELF symbol; -1 */
@@ -172,6 +176,7 @@ bool guest_post(void);
 /* The part of it that concerns VMMs, at full speed; guest_port must answer. */
 bool guest_post_quick(void);
 bool guest_init(u32 base);
+bool guest_init_ring3(u32 base); /* in full speed */
 struct vmi_relocation_info guest_binding(u32 call, u32 base);
 /* Linear address that a guest calls; 0: it keeps its own code, or has no such call. */
 u32 guest_entry(u32 call, u32 base);
@@ -181,7 +186,9 @@ u32 guest_entry(u32 call, u32 base);
  */
 
 void check_native(void);
+void check_post(void);
 void check_generic(void);
+void check_liars(void);
 void check_flags(void);
 void check_queue(void);
 void check_plumbing(void); /* no image */
