@@ -8,6 +8,8 @@ VMM_CORE_HEADERS := $(addprefix vmm/core/,vmm.h core.h) include/vmi_abi.h
 endif
 
 VMM_USER := $(O)/vmm-user
+tools: $(VMM_USER)
+
 VMM_USER_CFLAGS := -std=gnu11 -m32 -O2 -g -fno-pic -fno-pie -fno-strict-aliasing -Wall -Wextra -Werror \
 	-Wmissing-prototypes -Wstrict-prototypes -D_GNU_SOURCE -Iinclude -Ivmm/core
 VMM_USER_OBJS := $(patsubst %,$(O)/%.o,$(basename $(sort $(wildcard vmm/user/*.c vmm/user/*.S)))) \
@@ -31,3 +33,7 @@ $(O)/vmm/user/core-%.o: vmm/core/%.c $(VMM_CORE_HEADERS)
 	@echo '  CC      $@'
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(VMM_USER_CFLAGS) -ffreestanding $(VMM_USER_SANITIZE) -c -o $@ $<
+
+.PHONY: bench
+bench: images $(VMM_USER)
+	$(Q)$(VMM_USER) bench $(O)/vmi.rom

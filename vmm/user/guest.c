@@ -44,12 +44,13 @@ static u32 post_call(u32 offset, u32 eax, u32 edx, u32 ecx)
 
 bool guest_post(void)
 {
+	static const u16 kib = 639;
 	bool was_stepping = stepping;
 
 	if (!about()->post32)
 		bail("%s has no 32-bit POST", loaded->name);
 	image_write(&about()->port, &guest_port, sizeof(guest_port));
-	*(u16 *)(memory + BASE_MEMORY) = 639;
+	memcpy(memory + BASE_MEMORY, &kib, sizeof(kib));
 	stepping = posting = true;
 	post_call(about()->post32, LOW + LINE, 0, 0);
 	posting = false;

@@ -52,10 +52,10 @@ static void transports(bool steps)
 		played_reset();
 		played.transport = kinds[i].transport;
 		played.operand = kinds[i].operand;
-		good = execute(kinds[i].code, 5) == ENDED_RETURN && played.flushes == 1 &&
+		good = execute(kinds[i].code, 4) == ENDED_RETURN && played.flushes == 1 &&
 		       played.traps == 1 && same_registers() && !(after.eflags & FLAG_CF);
 		played.operand++;
-		good &= execute(kinds[i].code, 5) == ENDED_FAULT && after.eip == CODE &&
+		good &= execute(kinds[i].code, 4) == ENDED_FAULT && after.eip == CODE &&
 			played.flushes == 1;
 		ok(good, "%s traps%s", kinds[i].name, steps ? ", stepped" : "");
 	}

@@ -40,7 +40,7 @@ static bool posted(void)
 
 static u32 base_memory(void)
 {
-	return *(const u16 *)(memory + 0x413);
+	return memory[0x413] | memory[0x414] << 8;
 }
 
 static void found(const char *how)

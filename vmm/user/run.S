@@ -75,6 +75,8 @@ run_left:
 	popl	%ebx
 	popl	%ebp
 	ret
+	.globl	run_end
+run_end:
 
 	.comm	run_sp, 4, 4
 	.local	run_to

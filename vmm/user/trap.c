@@ -25,12 +25,12 @@ OFFSET(es, REGS_ES);
 OFFSET(fs, REGS_FS);
 
 extern u32 run_sp;
-extern char run_left[];
+extern char run_left[], run_end[];
 void run_enter(struct regs *regs);
 
 bool (*hook_trap)(struct regs *regs, u32 transport, u32 operand);
 void (*hook_step)(struct regs *regs);
-bool stepping, privileged, posting;
+bool stepping, privileged, posting, step_host;
 u32 instructions, fault_vector;
 
 static u32 depth; /* of run() */
@@ -89,12 +89,17 @@ static void leave(greg_t *g, const struct regs *regs, enum ended how)
 
 bool is_stepped(void)
 {
-	return hook_step || stepping;
+	return hook_step || stepping || step_host;
 }
 
 bool is_guest(u32 eip)
 {
 	return eip - LOW - MEMORY_LOWEST < MEMORY_SIZE - MEMORY_LOWEST || eip - HIGH < MEMORY_SIZE;
+}
+
+static bool is_harness(u32 eip)
+{
+	return eip - (u32)run_enter < (u32)run_end - (u32)run_enter;
 }
 
 /* Everything before the next instruction that the processor runs by itself. */
@@ -106,6 +111,11 @@ static void before_instruction(greg_t *g, struct regs *regs)
 		if (stop) {
 			stop = false;
 			leave(g, regs, ENDED_STOP);
+			return;
+		}
+		if (step_host && (regs->eflags & FLAG_TF) && !is_harness(regs->eip)) {
+			instructions++;
+			store(g, regs);
 			return;
 		}
 		if (!(regs->eflags & FLAG_TF) || !is_guest(regs->eip)) {

@@ -3,8 +3,9 @@
  * Every stub of every image on this processor; TAP.
  *
  *	vmm-user IMAGE...
+ *	vmm-user bench IMAGE	(bench.c)
  */
-#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 #include "user.h"
 
@@ -13,14 +14,17 @@ int main(int argc, char **argv)
 	int i;
 
 	if (argc < 2)
-		bail("usage: vmm-user IMAGE...");
+		bail("usage: vmm-user [bench] IMAGE...");
 	alarm(300);
 	machine_start();
+	if (argc == 3 && !strcmp(argv[1], "bench")) {
+		machine_load(image_open(argv[2]));
+		bench();
+		return 0;
+	}
 	check_plumbing();
 	for (i = 1; i < argc; i++) {
-		struct image *image = image_open(argv[i]);
-
-		machine_load(image);
+		machine_load(image_open(argv[i]));
 		check_native();
 		check_post();
 		check_generic();

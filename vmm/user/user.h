@@ -114,7 +114,8 @@ extern void (*hook_step)(struct regs *regs);
 extern bool stepping;	/* also without a hook */
 extern bool privileged; /* what faults is the processor's, below; otherwise run() ends */
 
-extern bool posting; /* stepped: memory that is not there is devices */
+extern bool step_host; /* run() steps code of the process itself */
+extern bool posting;   /* stepped: memory that is not there is devices */
 
 void run_stop(void); /* by a hook: run() ends here */
 
@@ -186,6 +187,7 @@ u32 guest_entry(u32 call, u32 base);
  */
 
 void check_native(void);
+void bench(void);
 void check_post(void);
 void check_generic(void);
 void check_liars(void);
