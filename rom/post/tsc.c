@@ -19,6 +19,8 @@
 #define PIT_STATUS_OUT 0x80
 #define PIT_STATUS_PERIODIC 0x34 /* both bytes; of the modes, bit 2 is set in 2 and 3 only */
 #define PIT_STATUS_MODE 0x0e
+#define PIT_STATUS_ACCESS 0x31 /* and BCD */
+#define PIT_STATUS_BINARY 0x30 /* both bytes */
 #define PIT_MODE_3 0x06
 
 #define EDGE_POLLS 1024 /* a tick is 279 or 838 ns */
@@ -296,6 +298,15 @@ static bool measured(struct post *post, struct clock *clock)
 	return true;
 }
 
+/* No firmware has programmed it, or somebody else has: its counts mean nothing. */
+static bool pit_is_odd(void)
+{
+	u32 status;
+
+	pit_phase(&status);
+	return (status & PIT_STATUS_ACCESS) != PIT_STATUS_BINARY;
+}
+
 /* False: nothing is left to measure, or nothing to measure it with. */
 static bool measure_start(struct clock *clock, struct post *post)
 {
@@ -312,7 +323,7 @@ static bool measure_start(struct clock *clock, struct post *post)
 	post->pm_timer = post->state->acpi.pm_timer != 0;
 	if (!post->pm_timer || !edge(post, &post->start)) {
 		post->pm_timer = false;
-		if (!edge(post, &post->start))
+		if (pit_is_odd() || !edge(post, &post->start))
 			return false;
 	}
 	post->last = post->start;

@@ -61,7 +61,7 @@ HPET_CONFIG equ	HPET + 0x10
 ; What a case expects and how it is called.
 AS_IS	equ	1			; base memory: what earlier images left
 FREE	equ	2			; less, as if no image had taken any yet
-FREE_KIB equ	64
+FREE_KIB equ	128
 REFUSED	equ	1			; nothing is taken
 TICKS	equ	2			; IRQ0 goes on
 PENDING	equ	4			; IRQ0 waits at the call, and still does after
@@ -1036,6 +1036,10 @@ may_differ:
 	mov	dx, si
 	and	dx, ~3
 	cmp	dx, 0x20		; distance of the state
+	je	.may
+	mov	dx, si
+	or	dx, 1
+	cmp	dx, 0x3f		; POST's 32-bit entry
 	je	.may
 	mov	dx, si
 	sub	dx, [0x18]		; PCI data structure
