@@ -1,11 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # The VMM's half: what runs in a process.
 
--include vmm/core/core.mk
-ifndef VMM_CORE
-VMM_CORE := $(addprefix vmm/core/,core.c calls.c time.c stats.c)
-VMM_CORE_HEADERS := $(addprefix vmm/core/,vmm.h core.h) include/vmi_abi.h
-endif
+include vmm/core/core.mk
 
 VMM_USER := $(O)/vmm-user
 tools: $(VMM_USER)
@@ -37,3 +33,16 @@ $(O)/vmm/user/core-%.o: vmm/core/%.c $(VMM_CORE_HEADERS)
 .PHONY: bench
 bench: images $(VMM_USER)
 	$(Q)$(VMM_USER) bench $(O)/vmi.rom
+
+# libFuzzer on the core: TIME seconds. New inputs stay in $(O)/fuzz.
+TIME := 60
+FUZZ := $(O)/vmm/fuzz/core
+.PHONY: fuzz
+fuzz: $(FUZZ)
+	$(Q)vmm/fuzz $(FUZZ) $(TIME) $(O)/fuzz
+
+$(FUZZ): $(VMM_CORE) vmm/core/fuzz.c vmm/core/fake.h $(VMM_CORE_HEADERS)
+	@echo '  FUZZ    $@'
+	@mkdir -p $(@D)
+	$(Q)clang -std=gnu11 -O2 -g -Wall -Wextra -Werror -fsanitize=fuzzer,address,undefined \
+		-fno-sanitize-recover=all -Iinclude -o $@ $(VMM_CORE) vmm/core/fuzz.c
