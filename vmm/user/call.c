@@ -56,7 +56,7 @@ void call_prepare(struct call *call, u32 id, u32 base)
 	for (i = 0; i < 8; i++)
 		((u32 *)regs)[i] = random32() | 0x80000000;
 	regs->esp = base + STACK_TOP - 0x100;
-	regs->eflags = FLAG_IF | FLAG_ID | FLAG_DF | (random32() & FLAGS_OSZAPC);
+	regs->eflags = 2 | FLAG_IF | FLAG_ID | FLAG_DF | (random32() & FLAGS_OSZAPC);
 	call->stack[0] = random32();
 	call->stack[1] = random32();
 	set_arguments(call);

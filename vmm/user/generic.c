@@ -143,7 +143,7 @@ static bool falls_back(u32 id, u32 entry, u32 base)
 	bool good;
 
 	snprintf(name, sizeof(name), "VMI_%s", call_name(id));
-	native_stub = base + IMAGE + (u32)image_symbol(loaded, name);
+	native_stub = base + IMAGE + (u32)image_symbol(loaded->file, name);
 	call_prepare(&call, id, base);
 	hook_step = stop_at_native;
 	call_run(&call, entry);

@@ -61,7 +61,7 @@ bool guest_post(void)
 
 bool guest_post_quick(void)
 {
-	int offset = image_symbol(loaded, "vmi_process_post");
+	int offset = image_symbol(loaded->file, "vmi_process_post");
 
 	if (offset < 0)
 		bail("%s has no vmi_process_post", loaded->name);
@@ -135,8 +135,10 @@ u32 guest_entry(u32 id, u32 base)
 	}
 	if (entries[id] != NOT_ASKED)
 		return entries[id];
-	if (loaded->major != 3) {
-		entries[id] = call_number(id) == VMI_NO ? 0 : base + IMAGE + call_entry(id);
+	if (call_number(id) == VMI_NO) {
+		entries[id] = base + IMAGE + (u32)call_symbol(id);
+	} else if (loaded->major != 3) {
+		entries[id] = base + IMAGE + call_entry(id);
 	} else {
 		info = guest_binding(id, base);
 		entries[id] =

@@ -75,7 +75,7 @@ static void cpuid(struct vmm_vcpu *v, u32 leaf, u32 subleaf, u32 out[4])
 static u64 tsc(struct vmm_vcpu *v)
 {
 	(void)v;
-	return __builtin_ia32_rdtsc();
+	return host.clock[VMM_CLOCK_REAL]; /* time stands, in tests */
 }
 
 #define TABLE(name)                                                                                \

@@ -163,7 +163,8 @@ static bool is_bound_to_trap(u32 id)
 		return false;
 	if (entry - HIGH - IMAGE >= loaded->size)
 		return true;
-	return loaded->major != 3 && *(u8 *)entry == 0xe9 && /* a slot: JMP */
+	return loaded->major != 3 && call_number(id) != VMI_NO &&
+	       *(u8 *)entry == 0xe9 && /* a slot: JMP */
 	       entry + 5 + *(u32 *)(entry + 1) - HIGH - IMAGE >= loaded->size;
 }
 
@@ -175,7 +176,7 @@ static bool wanted(u32 id)
 /* Init and GetRelocationInfo stay native: they make the stubs. */
 static bool can_trap(u32 id)
 {
-	return call_number(id) != VMI_NO && id != VMI_ID_Init && id != VMI_ID_GetRelocationInfo;
+	return id != VMI_ID_Init && id != VMI_ID_GetRelocationInfo;
 }
 
 static bool mask_is_kept(void)

@@ -140,9 +140,9 @@ struct image *image_open(const char *path)
 	return image;
 }
 
-int image_symbol(const struct image *image, const char *name)
+int image_symbol(const u8 *image, const char *name)
 {
-	const u8 *elf = image->file + VMI_ELF;
+	const u8 *elf = image + VMI_ELF;
 	const Elf32_Ehdr *ehdr = (const Elf32_Ehdr *)elf;
 	const Elf32_Shdr *sections = (const Elf32_Shdr *)(elf + ehdr->e_shoff);
 	u32 i, n;
@@ -197,4 +197,12 @@ const char *call_name(u32 call)
 	};
 
 	return call < VMI_CALL_COUNT ? names[call] : "?";
+}
+
+int call_symbol(u32 call)
+{
+	char name[64];
+
+	snprintf(name, sizeof(name), "VMI_%s", call_name(call));
+	return image_symbol(memory + IMAGE, name);
 }

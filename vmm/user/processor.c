@@ -98,6 +98,7 @@ void processor_cpuid(u32 r[4], u32 leaf, u32 subleaf)
 	if (leaf == 1) {
 		r[2] |= CPUID_1_ECX_HYPERVISOR;
 		r[3] &= ~CPUID_1_EDX_APIC;
+		r[1] &= 0x00ffffff; /* APIC ID 0, wherever the process runs */
 	}
 	if (leaf == CPUID_CRYSTAL) {
 		r[0] = 1;

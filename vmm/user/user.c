@@ -31,6 +31,7 @@ int main(int argc, char **argv)
 		check_liars();
 		check_flags();
 		check_queue();
+		check_results();
 	}
 	return tap_done();
 }

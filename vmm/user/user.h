@@ -56,8 +56,10 @@ extern const struct image *loaded;
 void image_write(void *at, const void *from, u32 size);
 
 struct image *image_open(const char *path);
-/* Offset in the image of an ELF symbol; -1 */
-int image_symbol(const struct image *image, const char *name);
+/* Of an ELF symbol, from the first byte of an image; of a call's stub in the one in memory. */
+#define NO_SYMBOL (-1)
+int image_symbol(const u8 *image, const char *name);
+int call_symbol(u32 call);
 
 const struct vmi_call_record *record(u32 call);
 u8 call_number(u32 call); /* in the loaded image's revision, VMI_NO */
@@ -193,6 +195,7 @@ void check_generic(void);
 void check_liars(void);
 void check_flags(void);
 void check_queue(void);
+void check_results(void);
 void check_plumbing(void); /* no image */
 
 /* ------------------------------------------------------------------------
