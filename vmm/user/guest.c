@@ -42,19 +42,30 @@ static u32 post_call(u32 offset, u32 eax, u32 edx, u32 ecx)
 	return regs.eax;
 }
 
+/* At full speed CPUID must trap: it is INT A2 meanwhile. */
+static void patch_cpuid(u8 from, u8 to)
+{
+	u8 *image = memory + IMAGE;
+	u32 i;
+
+	for (i = VMI_ELF; i + 1 < loaded->size; i++)
+		if (image[i] == from && image[i + 1] == 0xa2)
+			image[i] = to;
+}
+
 bool guest_post(void)
 {
 	static const u16 kib = 639;
-	bool was_stepping = stepping;
 
 	if (!about()->post32)
 		bail("%s has no 32-bit POST", loaded->name);
 	image_write(&about()->port, &guest_port, sizeof(guest_port));
 	memcpy(memory + BASE_MEMORY, &kib, sizeof(kib));
-	stepping = posting = true;
+	posting = true;
+	patch_cpuid(0x0f, CPUID_PATCH);
 	post_call(about()->post32, LOW + LINE, 0, 0);
+	patch_cpuid(CPUID_PATCH, 0x0f);
 	posting = false;
-	stepping = was_stepping;
 	memcpy(post_line, memory + LINE, sizeof(post_line) - 1);
 	return !strcmp(about()->host, "trap");
 }

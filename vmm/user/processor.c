@@ -149,6 +149,10 @@ bool processor_step(struct regs *regs)
 		regs->eip = stack[0];
 		regs->esp += 12;
 		return true;
+	case CPUID_PATCH:
+		if (!posting)
+			return false;
+		/* fallthrough */
 	case 0x0f:
 		if (code[1] != 0xa2 || !hook_cpuid) /* CPUID */
 			return false;

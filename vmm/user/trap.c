@@ -154,14 +154,19 @@ static void before_instruction(greg_t *g, struct regs *regs)
 static struct {
 	u32 number; /* of the register, + 1 */
 	u32 moved, value;
+	bool alone; /* nothing else is stepped */
 } lifted;
 
 static bool lift(struct regs *regs, u32 address)
 {
 	static u8 nobody[4096 + 0x80];
-	u32 i;
+	u32 i = lifted.number;
 
-	for (i = 0; i < 8; i++) {
+	if (i) /* another register had that value, too */
+		((u32 *)regs)[i - 1] -= lifted.moved;
+	else
+		lifted.alone = !(regs->eflags & FLAG_TF);
+	for (; i < 8; i++) {
 		u32 *r = (u32 *)regs + i;
 
 		if (i == REGS_ESP / 4 || address - *r >= 0x80)
@@ -171,6 +176,7 @@ static bool lift(struct regs *regs, u32 address)
 		lifted.number = i + 1;
 		*r += lifted.moved;
 		lifted.value = *r;
+		regs->eflags |= FLAG_TF;
 		return true;
 	}
 	return false;
@@ -181,8 +187,12 @@ static void lower(struct regs *regs)
 {
 	u32 *r = (u32 *)regs + lifted.number - 1;
 
-	if (lifted.number && *r == lifted.value)
+	if (!lifted.number)
+		return;
+	if (*r == lifted.value)
 		*r -= lifted.moved;
+	if (lifted.alone)
+		regs->eflags &= ~(u32)FLAG_TF;
 	lifted.number = 0;
 }
 
@@ -209,7 +219,9 @@ static void on_fault(int number, siginfo_t *info, void *context)
 	if (!depth || !is_guest(regs.eip))
 		bail("signal %d at %#x, address %p", number, regs.eip, info->si_addr);
 	code = (const u8 *)regs.eip;
-	if (!page_fault && hook_trap && (code[0] == 0xe7 || code[0] == 0xcd)) {
+	if (posting && code[0] == CPUID_PATCH && code[1] == 0xa2)
+		done = processor_step(&regs);
+	if (!page_fault && !done && hook_trap && (code[0] == 0xe7 || code[0] == 0xcd)) {
 		regs.eip += 2;
 		done = hook_trap(&regs, code[0] == 0xe7 ? VMI_HV_OUT : VMI_HV_INT, code[1]);
 		if (!done)

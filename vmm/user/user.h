@@ -117,7 +117,9 @@ extern bool stepping;	/* also without a hook */
 extern bool privileged; /* what faults is the processor's, below; otherwise run() ends */
 
 extern bool step_host; /* run() steps code of the process itself */
-extern bool posting;   /* stepped: memory that is not there is devices */
+extern bool posting;   /* memory that is not there is devices */
+
+#define CPUID_PATCH 0xcd /* its first byte while posting: INT A2 */
 
 void run_stop(void); /* by a hook: run() ends here */
 
