@@ -35,18 +35,10 @@
 #define PIC_READ_IRR 0x0a /* what BIOSes leave selected */
 #define PIC_IRQ0 0x01
 
-#define APIC_LVT_TIMER 0x320
-#define APIC_LVT_LINT0 0x350
-#define APIC_INITIAL_COUNT 0x380
-#define APIC_CURRENT_COUNT 0x390
-#define APIC_DIVIDE 0x3e0
-#define APIC_DIVIDE_BY_1 0x0b
-#define APIC_LVT_MASKED (1u << 16)
 #define APIC_LVT_MODE (7u << 8)
 #define APIC_LVT_EXTINT (7u << 8)
 
 #define CPUID_TSC_CRYSTAL 0x15
-#define CPUID_HYPERVISOR 0x40000000
 #define CPUID_HYPERVISOR_TIMING 0x40000010 /* EAX: TSC in kHz; EBX: APIC timer */
 
 /* n / d, d below 2^31. */
@@ -172,8 +164,7 @@ static bool lint0_open(void)
 	u32 features = cpuid(1).edx;
 
 	if (apic)
-		return (apic[APIC_LVT_LINT0 / 4] & (APIC_LVT_MASKED | APIC_LVT_MODE)) ==
-		       APIC_LVT_EXTINT;
+		return (apic[APIC_LINT0 / 4] & (APIC_MASKED | APIC_LVT_MODE)) == APIC_LVT_EXTINT;
 	return !(features & CPUID_1_EDX_APIC) || !(features & CPUID_1_EDX_MSR) ||
 	       !(rdmsr(IA32_APIC_BASE) & APIC_BASE_ENABLED);
 }
@@ -204,9 +195,9 @@ static void apic_timer_start(struct post *post)
 	if (!apic || apic[APIC_INITIAL_COUNT / 4])
 		return;
 	post->apic = true;
-	post->apic_lvtt = apic[APIC_LVT_TIMER / 4];
+	post->apic_lvtt = apic[APIC_LVTT / 4];
 	post->apic_divide = apic[APIC_DIVIDE / 4];
-	apic[APIC_LVT_TIMER / 4] = APIC_LVT_MASKED | (post->apic_lvtt & 0xff);
+	apic[APIC_LVTT / 4] = APIC_MASKED | (post->apic_lvtt & 0xff);
 	apic[APIC_DIVIDE / 4] = APIC_DIVIDE_BY_1;
 	apic[APIC_INITIAL_COUNT / 4] = 0xffffffff;
 	post->apic_count = apic_count(apic, &post->apic_tsc);
@@ -221,7 +212,7 @@ static u32 apic_timer_end(const struct post *post, u64 *cycles)
 	*cycles -= post->apic_tsc;
 	apic[APIC_INITIAL_COUNT / 4] = 0;
 	apic[APIC_DIVIDE / 4] = post->apic_divide;
-	apic[APIC_LVT_TIMER / 4] = post->apic_lvtt;
+	apic[APIC_LVTT / 4] = post->apic_lvtt;
 	return count;
 }
 
