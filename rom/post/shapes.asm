@@ -8,8 +8,8 @@
 ;	VMCALL			the transport, 3 bytes
 ;	native			JMP to the stub of the native host
 ;
-;	shape	Name, features	; all of which the VMM has; ANY: every call that has
-;				; so many arguments on the stack
+;	shape	Name, features	; all of which the VMM has
+;	shape	ANY, features, N[, class] ; calls with N arguments on the stack, of that class
 ;	...			; reached by jumps from behind the entry only
 ;	entry
 ;	...
@@ -58,9 +58,9 @@ row_%1	equ rows
 	for_each_call number_row
 row_ANY	equ ANY
 
-%macro	shape 2-3 0			; name, features, arguments on the stack as bits
+%macro	shape 2-4 0, 0			; name, features; of ANY: arguments, class
 %push shape
-	db	row_%1, %2, %3
+	db	row_%1, %2, %3, %4
 	db	%$entry - %$native, %$end - %$native
 %$native:
 	db	0xe9			; JMP rel32
@@ -432,14 +432,17 @@ bits 32
 	end_shape
 
 ; All others that the table gives a class.
-%macro	queued_row 10
-%if %10
-	shape	%1, Q
-	queued	%10, ((%5) & VMI_S1) / VMI_S1, none, none
+%macro	queued_class 2			; class, arguments on the stack
+	shape	ANY, Q, %2, %1
+	queued	%1, %2, none, none
 	end_shape
-%endif
 %endmacro
-	for_each_call queued_row
+
+	queued_class VMI_DEFER_MMU, 0
+	queued_class VMI_DEFER_MMU, 1
+	queued_class VMI_DEFER_CPU, 0
+	queued_class VMI_DEFER_DT, 0
+	queued_class VMI_DEFER_DT, 1
 
 ; ---------------------------------------------------------------------------
 ; Time: nanoseconds. The version is even, and the same afterwards.
@@ -544,13 +547,13 @@ bits 32
 ; ---------------------------------------------------------------------------
 ; Every other call
 
-%macro	any_shape 2
-	shape	ANY, 0, %2
+%macro	any_shape 1			; arguments on the stack
+	shape	ANY, 0, %1
 	entry
 	trapped	%1
 	end_shape
 %endmacro
 
-	any_shape 0, 0
-	any_shape 1, VMI_S1 / VMI_S1
-	any_shape 2, (VMI_S1 | VMI_S2) / VMI_S1
+	any_shape 0
+	any_shape 1
+	any_shape 2

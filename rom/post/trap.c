@@ -7,9 +7,10 @@
 #include "rom.h"
 
 struct shape {
-	u8 row;	      /* ANY: every one */
+	u8 row;
 	u8 features;  /* all of which the VMM has */
-	u8 arguments; /* ANY: VMI_S1, VMI_S2 / VMI_S1 */
+	u8 arguments; /* row is ANY: so many on the stack, */
+	u8 defer;     /* and the class; 0: whatever it is */
 	u8 entry, size;
 	u8 code[]; /* begins with JMP to the native stub */
 };
@@ -73,11 +74,12 @@ static u32 transport_code(u32 transport, u32 where)
 static const struct shape *shape_of(const struct vmi_call_record *record, u32 row, u32 features)
 {
 	const struct shape *shape = rom_addr(trap_shapes);
-	u32 arguments = record->in / VMI_S1 & 3;
+	u32 arguments = record->in & VMI_S2 ? 2 : record->in & VMI_S1 ? 1 : 0;
 
 	/* The last ones are for all. */
 	while ((shape->features & ~features) ||
-	       (shape->row != row && (shape->row != ANY || shape->arguments != arguments)))
+	       (shape->row != row && (shape->row != ANY || shape->arguments != arguments ||
+				      (shape->defer && shape->defer != record->defer))))
 		shape = at((u32)shape->code + shape->size);
 	return shape;
 }
