@@ -159,4 +159,8 @@ is "a second list would be found" \
 	"$(lists "$tmp/list.h" "$tmp/numbers.h" "$tmp/list.sh" | wc -l)" 3
 sed 's/.*/static void test_&(void)\n{\n}\n/' "$tmp/names" > "$tmp/functions.c"
 empty "functions are no list" "$(lists "$tmp/functions.c")"
+
+# A row's index is the number of its hypercall.
+is "rows 0 to 127 are those of hypercall version 1.0" \
+	"$("$O/tools/calls-doc" --tsv | head -128 | cut -f1 | cksum)" "1274059886 1413"
 done_testing
