@@ -77,7 +77,8 @@ void cpu_reset(struct vcpu *cpu)
 	vmcb->int_shadow = 0;
 	vmcb->int_control &= ~INT_V_IRQ;
 	vmcb->intercept1 &= ~(INTERCEPT_VINTR | INTERCEPT_IRET);
-	cpu->held = cpu->nmi_pending = cpu->nmi_blocked = false;
+	cpu->held = cpu->nmi_pending = cpu->nmi_blocked = cpu->halted = false;
+	cpu->software_length = 0;
 	control_reset(cpu);
 	__asm__ volatile("vmload" : : "a"(vmcb) : "memory");
 }
@@ -102,7 +103,7 @@ void cpu_start(struct vcpu *cpu)
 	vmcb->msrpm = (u32)msr_bitmap;
 	vmcb->asid = 1;
 	vmcb->nested = NESTED_PAGING;
-	if (boot.trap & TRAP_IRQ) {
+	if (boot.trap & (TRAP_IRQ | TRAP_TIME)) {
 		vmcb->intercept1 |= INTERCEPT_INTR;
 		vmcb->int_control = INT_V_MASKING;
 	}
@@ -144,10 +145,13 @@ void svm_main(void)
 	host_paging();
 	irq_start();
 	cpuid_start();
+	control_start();
+	time_start();
 	io_start(io_bitmap);
 	msr_start(msr_bitmap);
 	cpu_start(&vcpus[0]);
 	smp_start();
+	hypercall_start();
 	guest_load(&vcpus[0]);
 	vcpus[0].regs.eax = (u32)vcpus[0].vmcb;
 	svm_run(&vcpus[0]);
