@@ -22,7 +22,12 @@
  * fault; or the guest is stopped with a line that says why (vmm_ops.stop).
  *
  * One thread a vCPU: no function may run on a vCPU that another one is running
- * on, but for vmm_set_pending(). vmm_init, ATTACH and DETACH concern all vCPUs.
+ * on, but for vmm_set_pending(). vmm_init, vmm_reset, ATTACH and DETACH concern all
+ * vCPUs: guests do the latter two while one runs.
+ *
+ * Calls are switched one by one (vmm.wanted). What belongs together: the calls about
+ * the interrupt flag, with IRET, SYSEXIT, Halt and their like; the calls about time.
+ * A VMM that queues page-table writes takes SetCR3, InvalPage and FlushTLB*, too.
  */
 #ifndef VMM_H
 #define VMM_H
@@ -34,7 +39,11 @@
 struct vmm;
 struct vmm_vcpu;
 
-/* The guest's registers at a trap. eip is behind the trap. */
+/*
+ * The guest's registers at a trap from its ring 0 (or kernel_ring), which the VMM
+ * has checked. eip is behind the trap. In eflags comes back what the guest asked for,
+ * and CF: IF and IOPL are the VMM's to confine.
+ */
 struct vmm_regs {
 	vmi_u32 eax, ecx, edx, ebx, esp, ebp, esi, edi, eip, eflags;
 };
@@ -119,9 +128,8 @@ struct vmm_ops {
 	/* All segment registers, CS too, from the tables again; false: a selector would fault. */
 	bool (*reload_segments)(struct vmm_vcpu *);
 	/*
-	 * May the guest have this descriptor at table + index * 8 (WriteGDTEntry,
-	 * WriteLDTEntry, WriteIDTEntry)? It may be altered. NULL: any; with
-	 * VMM_DEPRIVILEGED code and data, confined as VMM_DEPRIVILEGED says.
+	 * May the guest have this descriptor (WriteGDTEntry, WriteLDTEntry, WriteIDTEntry)? It
+	 * may be altered. NULL: any; with VMM_DEPRIVILEGED, what is said there.
 	 */
 	bool (*descriptor_ok)(struct vmm_vcpu *, enum vmi_call call, vmi_u64 *descriptor);
 	/* SS0 and ESP0 of the TSS in TR. NULL: get_tr and get_gdt, and the TSS in memory. */
@@ -150,10 +158,11 @@ struct vmm_ops {
 	/* Is there an interrupt that the vCPU would take if its flag were set? */
 	bool (*pending)(struct vmm_vcpu *);
 	/*
-	 * The flag was set: enter the handler of what is pending as the processor does, by
-	 * changing regs and the guest's stack or by injection at the next entry (and then
-	 * vmm_entered_gate). Called with vmi_shared.pending cleared: what must wait goes
-	 * through vmm_set_pending again.
+	 * The flag was set, and something is pending: enter its handler as the processor does,
+	 * by changing regs and the guest's stack or by injection at the next entry (and then
+	 * vmm_entered_gate). Where VMI_HV_CPU_IF and regs->eflags has IF clear, IRET or SYSEXIT
+	 * is about to set it: wait for that. vmi_shared.pending was cleared: what
+	 * is left over calls for vmm_set_pending again.
 	 */
 	void (*deliver)(struct vmm_vcpu *, struct vmm_regs *);
 
@@ -192,8 +201,7 @@ struct vmm_ops {
 /*
  * The guest's kernel runs in ring kernel_ring, below virtual_top. Without a
  * vmm_ops.descriptor_ok, code and data descriptors get that DPL if they have a lower
- * one, and a limit below virtual_top, gates of the IDT a kernel-ring handler; any
- * other type stops the guest.
+ * one, and a limit below virtual_top; any other that is present stops the guest.
  */
 #define VMM_DEPRIVILEGED 1
 /*
@@ -222,11 +230,13 @@ struct vmm {
 	vmi_u64 period_least; /* ns, of periodic alarms; 0: 20,000 */
 
 	/* ---- The core's. */
-	vmi_u32 calls[8];  /* wanted and possible: offered */
-	vmi_u32 active[8]; /* calls, while attached; otherwise 0 */
-	vmi_u32 attached;  /* 0, or the version agreed on */
-	vmi_u32 revision;  /* of the guest: 3, 13, 6 */
-	vmi_u32 shared;	   /* guest-physical address of the areas; valid with VMI_HV_SHARED */
+	vmi_u32 calls[8];    /* wanted and possible: offered */
+	vmi_u32 active[8];   /* calls, while attached; otherwise 0 */
+	vmi_u32 deferred[8]; /* of these: those that may wait in the queue */
+	bool virtual_flag;   /* vmi_shared.interrupts is the guest's interrupt flag */
+	vmi_u32 attached;    /* 0, or the version agreed on */
+	vmi_u32 revision;    /* of the guest: 3, 13, 6 */
+	vmi_u32 shared;	     /* guest-physical address of the areas; valid with VMI_HV_SHARED */
 	vmi_u32 wall_version, wall_seen;
 	struct vmm_vcpu *vcpus; /* vmm_vcpu.next: the last one first */
 };
@@ -279,6 +289,11 @@ bool vmm_init(struct vmm *vm);
 /* The next vCPU, in order of number: its state as after reset, interrupts off. */
 bool vmm_vcpu_init(struct vmm_vcpu *vcpu);
 
+/* The vCPU was reset (INIT): interrupts off, nothing queued, no alarms. */
+void vmm_vcpu_reset(struct vmm_vcpu *vcpu);
+/* The machine was reset: not attached, every vCPU reset. */
+void vmm_reset(struct vmm *vm);
+
 /* A trap. regs->eip is behind it; comes back with CF in regs->eflags as vmi_abi.h says. */
 enum vmm_result vmm_call(struct vmm_vcpu *vcpu, struct vmm_regs *regs);
 /*
@@ -301,7 +316,7 @@ static inline vmi_u32 vmm_interrupt_flag(const struct vmm_vcpu *vcpu, vmi_u32 ef
 {
 	const struct vmm *vm = vcpu->vm;
 
-	if (!vm->attached || !(vm->features & VMI_HV_SHARED))
+	if (!vm->virtual_flag)
 		return eflags & VMI_IF;
 	eflags = vm->features & VMI_HV_CPU_IF ? eflags : VMI_IF;
 	return __atomic_load_n(&vcpu->shared->interrupts, __ATOMIC_RELAXED) & eflags & VMI_IF;
