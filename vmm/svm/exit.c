@@ -93,7 +93,7 @@ static enum exit_kind dispatch(struct vcpu *cpu)
 /* In: the guest's registers as VMRUN left them. Out: EAX for VMRUN. */
 void svm_exit(struct regs *regs)
 {
-	struct vcpu *cpu = (struct vcpu *)((u32)regs & -VCPU_SIZE);
+	struct vcpu *cpu = this_cpu();
 	struct vmcb *vmcb = cpu->vmcb;
 
 	regs->eax = vmcb->eax;

@@ -80,6 +80,8 @@ void attach_update(struct vcpu *cpu)
 	if (wanted)
 		map_area(cpu, wanted, cpu->core->area);
 	cpu->shared_at = wanted;
+	if (wanted)
+		vmm_refresh(cpu->core);
 	vmcb->intercept_exceptions = 0;
 	vmcb->intercept1 &= ~INTERCEPT_SOFTWARE;
 	if (wanted && (boot.trap & (TRAP_MMU | TRAP_CPU)))

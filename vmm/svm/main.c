@@ -80,6 +80,8 @@ void cpu_reset(struct vcpu *cpu)
 	cpu->held = cpu->nmi_pending = cpu->nmi_blocked = cpu->halted = false;
 	cpu->software_length = 0;
 	control_reset(cpu);
+	if (cpu->core)
+		vmm_vcpu_reset(cpu->core);
 	__asm__ volatile("vmload" : : "a"(vmcb) : "memory");
 }
 

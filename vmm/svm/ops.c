@@ -117,12 +117,13 @@ static void op_set_idt(struct vmm_vcpu *core, vmi_u32 base, vmi_u32 limit)
 	of(core)->vmcb->idtr = (struct vmcb_segment){ 0, 0, limit, base };
 }
 
-/* FS, GS, LDTR and TR stay in the processor. */
+/* FS, GS, LDTR and TR stay in the processor; another one's are as they last were saved. */
 static const struct vmcb *saved(const struct vmm_vcpu *core)
 {
 	struct vmcb *vmcb = of(core)->vmcb;
 
-	__asm__ volatile("vmsave" : : "a"(vmcb) : "memory");
+	if (of(core) == this_cpu())
+		__asm__ volatile("vmsave" : : "a"(vmcb) : "memory");
 	return vmcb;
 }
 

@@ -338,6 +338,11 @@ void cpu_open(void);
 void load_tables(const void *gdtr, const void *idtr);
 void paging_on(void *pdpt);
 
+static inline struct vcpu *this_cpu(void)
+{
+	return (struct vcpu *)((u32)__builtin_frame_address(0) & -VCPU_SIZE);
+}
+
 /* Memory at an address that the compiler shall not reason about. */
 static inline void *at(u32 address)
 {
