@@ -31,21 +31,18 @@ static const struct {
 	u8 word, bit; /* EAX EBX ECX EDX */
 	u32 cr4;
 } cr4_bits[] = {
-	{ 1, 3, 1, 0x3 }, /* VME: PVI too */
-	{ 1, 3, 4, 0x4 }, /* TSD */
-	{ 1, 3, 2, 0x8 }, /* DE */
-	{ 1, 3, 3, CR4_PSE },
-	{ 1, 3, 6, CR4_PAE },
-	{ 1, 3, 7, 0x40 },	   /* MCE */
-	{ 1, 3, 13, 0x80 },	   /* PGE */
-	{ 1, 3, 24, 0x200 },	   /* OSFXSR */
-	{ 1, 3, 25, 0x400 },	   /* OSXMMEXCPT */
-	{ 7, 2, 2, 0x800 },	   /* UMIP */
-	{ 7, 1, 0, 0x10000 },	   /* FSGSBASE */
-	{ 1, 2, 17, 0x20000 },	   /* PCIDE */
-	{ 1, 2, 26, CR4_OSXSAVE },
-	{ 7, 1, 7, 0x100000 },	   /* SMEP */
-	{ 7, 1, 20, 0x200000 },	   /* SMAP */
+	{ 1, 3, 1, 0x3 },						     /* VME: PVI too */
+	{ 1, 3, 4, 0x4 },						     /* TSD */
+	{ 1, 3, 2, 0x8 },						     /* DE */
+	{ 1, 3, 3, CR4_PSE },	   { 1, 3, 6, CR4_PAE },  { 1, 3, 7, 0x40 }, /* MCE */
+	{ 1, 3, 13, 0x80 },						     /* PGE */
+	{ 1, 3, 24, 0x200 },						     /* OSFXSR */
+	{ 1, 3, 25, 0x400 },						     /* OSXMMEXCPT */
+	{ 7, 2, 2, 0x800 },						     /* UMIP */
+	{ 7, 1, 0, 0x10000 },						     /* FSGSBASE */
+	{ 1, 2, 17, 0x20000 },						     /* PCIDE */
+	{ 1, 2, 26, CR4_OSXSAVE }, { 7, 1, 7, 0x100000 },		     /* SMEP */
+	{ 7, 1, 20, 0x200000 },						     /* SMAP */
 	{ 7, 2, 3, CR4_PKE },
 };
 static u32 cr4_known = 0x100; /* PCE */

@@ -19,8 +19,7 @@ void cpuid_start(void)
 	bool below = cpuid(FEATURES, 0).ecx & FEATURES_ECX_HYPERVISOR;
 	u32 leaf = VMI_HV_LEAF_FIRST;
 
-	while (below && leaf < VMI_HV_LEAF_LAST &&
-	       cpuid(leaf, 0).eax - leaf < VMI_HV_LEAF_STEP)
+	while (below && leaf < VMI_HV_LEAF_LAST && cpuid(leaf, 0).eax - leaf < VMI_HV_LEAF_STEP)
 		leaf += VMI_HV_LEAF_STEP;
 	vmm.leaf = leaf;
 }

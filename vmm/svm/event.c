@@ -131,9 +131,9 @@ void exception_exit(struct vcpu *cpu, u32 vector)
 	}
 	if (in_exception && first == EXCEPTION_DF)
 		stop(cpu, "a triple fault");
-	if (in_exception && ((is_contributory(vector) &&
-			      (is_contributory(first) || first == EXCEPTION_PF)) ||
-			     (vector == EXCEPTION_PF && first == EXCEPTION_PF)))
+	if (in_exception &&
+	    ((is_contributory(vector) && (is_contributory(first) || first == EXCEPTION_PF)) ||
+	     (vector == EXCEPTION_PF && first == EXCEPTION_PF)))
 		inject_error(cpu, EXCEPTION_DF, 0);
 	else if (EXCEPTION_ERRORS >> vector & 1)
 		inject_error(cpu, vector, vmcb->exit_info1);

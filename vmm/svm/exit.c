@@ -49,6 +49,9 @@ static enum exit_kind dispatch(struct vcpu *cpu)
 	case EXIT_IRET:
 		iret_exit(cpu);
 		return EXIT_KIND_other;
+	case EXIT_HLT:
+		hlt_exit(cpu);
+		return EXIT_KIND_other;
 	case EXIT_NPF:
 		return nested_fault(cpu);
 	case EXIT_CR_READ + 0:

@@ -134,10 +134,23 @@ void irq_halt(struct vcpu *cpu)
 {
 	if (cpu->wake)
 		return;
-	if (cpu->nmi_pending)
+	if (cpu->nmi_pending) {
 		cpu->halted = false;
-	else
+	} else if (cpu->vmcb->eflags & EFLAGS_IF) {
 		irq_open(cpu, true);
+	} else {
+		__asm__ volatile("cli" : : : "memory");
+		cpu_wait(&cpu->wake);
+	}
+}
+
+/* Not left to the processor: an interrupt that exits ends its HLT, the guest's or not. */
+void hlt_exit(struct vcpu *cpu)
+{
+	struct vmi_shared *shared = irq_virtual(cpu);
+
+	skip(cpu, 1);
+	cpu->halted = !shared || (shared->interrupts & VMI_IF);
 }
 
 void nmi_deliver(struct vcpu *cpu)

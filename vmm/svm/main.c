@@ -106,7 +106,7 @@ void cpu_start(struct vcpu *cpu)
 	vmcb->asid = 1;
 	vmcb->nested = NESTED_PAGING;
 	if (boot.trap & (TRAP_IRQ | TRAP_TIME)) {
-		vmcb->intercept1 |= INTERCEPT_INTR;
+		vmcb->intercept1 |= INTERCEPT_INTR | INTERCEPT_HLT;
 		vmcb->int_control = INT_V_MASKING;
 	}
 	nested_start(cpu);

@@ -46,25 +46,25 @@ static bool load(struct vcpu *cpu, struct vmcb_segment *to, bool code, bool stac
 		return false;
 	new = segment(selector, descriptor);
 	dpl = ATTRIBUTE_DPL(new.attributes);
-	if (!(new.attributes & ATTRIBUTE_S) || !(new.attributes & ATTRIBUTE_P))
+	if (!(new.attributes &ATTRIBUTE_S) || !(new.attributes &ATTRIBUTE_P))
 		return false;
 	if (code) {
-		if (!(new.attributes & ATTRIBUTE_CODE) ||
-		    (new.attributes & ATTRIBUTE_CONFORMING ? dpl > cpl : dpl != cpl))
+		if (!(new.attributes &ATTRIBUTE_CODE) ||
+		    (new.attributes &ATTRIBUTE_CONFORMING ? dpl > cpl : dpl != cpl))
 			return false;
 	} else if (stack) {
-		if ((new.attributes & (ATTRIBUTE_CODE | ATTRIBUTE_WRITABLE)) != ATTRIBUTE_WRITABLE ||
+		if ((new.attributes &(ATTRIBUTE_CODE | ATTRIBUTE_WRITABLE)) != ATTRIBUTE_WRITABLE ||
 		    dpl != cpl || rpl != cpl)
 			return false;
 	} else {
-		u32 kind = new.attributes & (ATTRIBUTE_CODE | ATTRIBUTE_CONFORMING);
+		u32 kind = new.attributes &(ATTRIBUTE_CODE | ATTRIBUTE_CONFORMING);
 
-		if ((kind & ATTRIBUTE_CODE) && !(new.attributes & ATTRIBUTE_WRITABLE))
+		if ((kind & ATTRIBUTE_CODE) && !(new.attributes &ATTRIBUTE_WRITABLE))
 			return false;
 		if (kind != (ATTRIBUTE_CODE | ATTRIBUTE_CONFORMING) && (dpl < cpl || dpl < rpl))
 			return false;
 	}
-	if (!(new.attributes & ATTRIBUTE_ACCESSED)) {
+	if (!(new.attributes &ATTRIBUTE_ACCESSED)) {
 		new.attributes |= ATTRIBUTE_ACCESSED;
 		descriptor |= 1ull << 40;
 		guest_write(cpu, (u32)table->base + (selector & ~7u), &descriptor, 8);

@@ -82,8 +82,10 @@ struct regs {
 /* Exits are counted by kind. */
 #define EXIT_KINDS(X)                                                                              \
 	X(vmmcall)                                                                                 \
-	X(port) X(interrupt) X(window) X(exception) X(software) X(nmi) X(apic) X(control)          \
-	X(cpuid) X(msr) X(io) X(other)
+	X(port)                                                                                    \
+	X(interrupt)                                                                               \
+	X(window) X(exception) X(software) X(nmi) X(apic) X(control) X(cpuid) X(msr) X(io)         \
+		X(other)
 #define EXIT_ENUM(name) EXIT_KIND_##name,
 #define EXIT_NAME(name) #name,
 enum exit_kind { EXIT_KINDS(EXIT_ENUM) EXIT_KIND_COUNT };
@@ -300,6 +302,7 @@ void irq_start(void);
 void irq_cpu_start(void);
 void irq_take(struct vcpu *cpu);
 void irq_halt(struct vcpu *cpu); /* until there is an interrupt, or something else to do */
+void hlt_exit(struct vcpu *cpu);
 void nmi_take(struct vcpu *cpu);
 void nmi_deliver(struct vcpu *cpu);
 void iret_exit(struct vcpu *cpu);

@@ -19,6 +19,7 @@
 #define INTERCEPT_IRET (1u << 20)
 #define INTERCEPT_SOFTWARE (1u << 21) /* INT n */
 #define INTERCEPT_INVD (1u << 22)
+#define INTERCEPT_HLT (1u << 24)
 #define INTERCEPT_INVLPGA (1u << 26)
 #define INTERCEPT_IOIO (1u << 27)
 #define INTERCEPT_MSR (1u << 28)
@@ -48,6 +49,7 @@
 #define EXIT_IRET 0x074
 #define EXIT_SOFTWARE 0x075
 #define EXIT_INVD 0x076
+#define EXIT_HLT 0x078
 #define EXIT_INVLPGA 0x07a
 #define EXIT_IOIO 0x07b
 #define EXIT_MSR 0x07c
