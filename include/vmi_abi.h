@@ -430,6 +430,22 @@
 #define VMI_13_LAST 87
 #define VMI_6_LAST 91
 
+/*
+ * vmi_about.post32, for a VMM without firmware: CALL it with interrupts off, flat
+ * segments, linear addresses that are physical, the size of conventional memory in
+ * KiB (at most 640) at 413h, and in EAX where the line for the console goes, or 0.
+ * Every register comes back.
+ */
+#define VMI_POST_LINE 120
+
+/*
+ * A 32-bit process, where POST cannot run, calls vmi_process_post() of the image's symbol table
+ * in its place: regparm(3), the image (writable), so much memory for the ROM, on a page
+ * boundary and executable, where linear addresses stand for physical ones, and the port of
+ * its VMM. Returns in AL 1, or 0: host native.
+ */
+#define VMI_PROCESS_SIZE 0x7000
+
 /* Annotation table: the code cannot stand at a call site. */
 #define VMI_NO_INLINE 0xff
 
@@ -568,11 +584,12 @@
 #define VMI_HV_INT 0x08 /* INT vector */
 
 /* Features. */
-#define VMI_HV_SHARED 0x01 /* struct vmi_shared, for each vCPU, at one address */
-#define VMI_HV_QUEUE 0x02  /* deferred calls wait there */
-#define VMI_HV_CPU_IF 0x04 /* EFLAGS.IF counts, too: STI, CLI do not trap, the ROM runs them */
-#define VMI_HV_TIME 0x08   /* vmi_shared.time is kept up */
-#define VMI_HV_DEFER 0x10  /* a page fault on any vCPU performs what every vCPU has queued */
+#define VMI_HV_SHARED 0x01   /* struct vmi_shared, for each vCPU, at one address */
+#define VMI_HV_QUEUE 0x02    /* deferred calls wait there */
+#define VMI_HV_CPU_IF 0x04   /* EFLAGS.IF counts, too: STI, CLI do not trap, the ROM runs them */
+#define VMI_HV_TIME 0x08     /* vmi_shared.time is kept up */
+#define VMI_HV_DEFER 0x10    /* a page fault on any vCPU performs what every vCPU has queued */
+#define VMI_HV_FEATURES 0x1f /* all that are known */
 
 /* Numbers of the interface's own. */
 #define VMI_HV_INFO 0x100    /* EAX = n; EAX EBX ECX EDX as above */
@@ -670,6 +687,16 @@ enum vmi_call {
 	/* clang-format on */
 };
 
+/*
+ * Rows that a VMM gets all or none of, as far as the guest's revision has them:
+ * a flag or a clock cannot be half its own. The first group only with VMI_HV_SHARED.
+ */
+#define VMI_IS_IRQ_CALL(row)                                                                       \
+	(((row) >= VMI_ID_EnableInterrupts && (row) <= VMI_ID_SysRet) || (row) == VMI_ID_Halt ||   \
+	 (row) == VMI_ID_SafeHalt || (row) == VMI_ID_Shutdown)
+#define VMI_IS_TIME_CALL(row)                                                                      \
+	((row) >= VMI_ID_GetCycleFrequency && (row) <= VMI_ID_WallclockUpdated)
+
 /* The numbers: VMI_3_CPUID, VMI_13_CPUID, VMI_6_CPUID; VMI_NO where none. */
 enum vmi_call_number {
 #define VMI_X(name, n3, n13, n6, type, args, in, out, clobber, conv, seg, defer, text)             \
@@ -737,7 +764,7 @@ struct vmi_about {
 	char host[8];		/* "native", "trap" */
 	char clock[12];		/* "tsc", "kvmclock", "vmport", "vmm" */
 	vmi_u16 port; /* for hypercalls; 0: none. A VMM without the CPUID leaf writes it before POST */
-	vmi_u8 reserved[2];
+	vmi_u16 post32; /* offset of POST's 32-bit entry; 0 when POST is done */
 };
 VMI_ASSERT(about_size, sizeof(struct vmi_about) == 0x20);
 

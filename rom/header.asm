@@ -23,6 +23,7 @@
 %endif
 
 	extern	post_entry
+	extern	post_flat
 	extern	rom_return_zero
 	extern	rom_calls
 
@@ -69,7 +70,9 @@ bits 32
 	dw	rom_calls
 	dw	call_count
 	db	"native", 0, 0
-	db	"tsc", 0, 0, 0, 0, 0
+	db	"tsc", 0, 0, 0, 0, 0, 0, 0, 0, 0
+	dw	0			; port
+	dw	post_flat
 	times	VMI_ELF - ($ - $$) db 0
 
 ; ---------------------------------------------------------------------------

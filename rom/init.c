@@ -8,16 +8,21 @@
 u32 rom_init(void);
 u32 rom_init(void)
 {
+	enum trap_result trap;
 	struct state *state;
 	struct cpuid one;
 
-	if ((cs() & 3) != 0 || !cpuid_present())
+	if (!cpuid_present())
 		return (u32)-1;
 	one = cpuid(1);
 	if ((one.edx & CPUID_NEEDED) != CPUID_NEEDED)
 		return (u32)-1;
 	state = state_find();
 	if (!state)
+		return (u32)-1;
+	/* Where no VMM does what takes privilege, the guest has to have it. */
+	trap = trap_attach(rom_addr(rom_image));
+	if (trap == TRAP_LIES || (trap == TRAP_NATIVE && (cs() & 3) != 0))
 		return (u32)-1;
 	__asm__ volatile("lock btsl %1, %0"
 			 : "+m"(state->cpus)
@@ -37,22 +42,28 @@ u64 rom_get_relocation_info(u32 call, u32 caller)
 {
 	const struct rom_image *image = rom_addr(rom_image);
 	const struct vmi_call_record *record = at((u32)image + image->about.calls);
+	const struct trap *trap = trap_find(image);
 	struct state *state = state_find();
 	bool revision_3 = image->header.api_version_major == 3;
 	u32 n;
 
 	if (revision_3 && state && sites_asked(state, call, caller))
 		return (u64)VMI_RELOC_NONE << 32;
-	for (n = image->about.call_count; n; n--, record++) {
+	for (n = 0; n < image->about.call_count; n++, record++) {
 		u32 number = revision_3 ? record->number_3 : record->number_13;
 
 		if (number == call && number != VMI_NO) {
 			u64 eip = (u32)image + record->stub;
-			u32 binding = record->binding & ~(u32)VMI_POLICY;
+			u32 binding = record->binding;
 
+			if (trap && trap->stub[n].on)
+				return ((u32)trap + trap->stub[n].entry) | (u64)binding << 32;
+			if (trap && trap->stub[n].entry)
+				binding = trap->stub[n].binding;
 			/* The guest has the ROM where the window cannot follow. */
-			if ((record->binding & VMI_POLICY) && !(state && window_fits(state)))
+			if ((binding & VMI_POLICY) && !(state && window_fits(state)))
 				binding = VMI_RELOC_NONE;
+			binding &= ~(u32)VMI_POLICY;
 			if (binding == VMI_RELOC_NONE || binding == VMI_RELOC_NOP)
 				eip = 0;
 			return eip | (u64)binding << 32;

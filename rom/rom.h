@@ -156,7 +156,7 @@ struct state {
 	u8 jump_count;	/* sites that jump to them; above JUMPS: not all are known */
 	u8 started;	/* a STARTUP IPI was sent through APICWrite */
 	u8 hpet_has_irq0;
-	u8 pad[1];
+	u8 options; /* there are some */
 	u32 jump[JUMPS + 1];
 	u32 apic_base; /* what stands for IA32_APIC_BASE where POST found no such MSR; or 0 */
 	u32 physical;  /* address of this structure */
@@ -296,6 +296,62 @@ static inline struct kvmclock *kvmclock_of(const struct state *state)
 	return (struct kvmclock *)((u32)state - (WINDOW_KIB + KVMCLOCK_KIB) * 1024);
 }
 
+/*
+ * The trap host's memory: struct vmi_shared, and behind it struct trap with the
+ * stubs. Each image has its own. A stub is, from low to high, JMP to the native
+ * one, what is reached by jumps from behind, and the entry.
+ */
+#define TRAP_SIZE 0x2000
+#define TRAP_KIB ((VMI_SHARED_SIZE + TRAP_SIZE) / 1024)
+#define TRAP_MASKS 8 /* of 32 rows */
+#define TRAP_ADDRESSES 400
+struct trap {
+	u32 linear; /* of this structure, as the stubs have it */
+	u32 wall_seen;
+	u32 physical; /* address of struct vmi_shared */
+	u32 leaf;     /* the CPUID leaf with the signature; 0: hypercalls say who answers */
+	u8 code[4];   /* the transport, RET */
+	u32 transport, where, features; /* as POST found them */
+	u32 calls[TRAP_MASKS];		/* that have a stub */
+	u32 address_count;
+	u16 address
+		[TRAP_ADDRESSES]; /* offsets from here: words with an address in struct vmi_shared */
+	struct trap_stub {
+		u16 entry;  /* offset of the code, 0: there is none */
+		u16 other;  /* first bytes, when it is not what it is now */
+		u8 on;	    /* it traps; otherwise it is a jump */
+		u8 binding; /* of the native stub: the record has that of this one */
+	} stub[VMI_CALL_COUNT];
+	u8 stubs[];
+};
+_Static_assert(VMI_CALL_COUNT <= TRAP_MASKS * 32, "masks have a bit a row");
+_Static_assert(__builtin_offsetof(struct trap, wall_seen) == 4, "SEEN in rom/post/shapes.asm");
+
+static inline struct vmi_shared *trap_shared(const struct trap *trap)
+{
+	return (struct vmi_shared *)((u32)trap - VMI_SHARED_SIZE);
+}
+
+/* What the VMM says of itself. */
+struct trap_info {
+	u32 transports, where, features;
+	u32 calls[TRAP_MASKS]; /* that it wants */
+};
+
+static inline bool trap_has(const u32 *calls, u32 row)
+{
+	return calls[row / 32] >> row % 32 & 1;
+}
+
+/* rom/trap.c */
+enum trap_result { TRAP_NATIVE, TRAP_ATTACHED, TRAP_LIES };
+enum trap_result trap_attach(const struct rom_image *image);
+struct trap *trap_find(const struct rom_image *image);
+/* False: nobody answers, or not with our major version. */
+bool trap_info(const struct trap *trap, struct trap_info *info);
+/* Leave the calls that are there, and no part of a group that is not complete. */
+void trap_narrow(struct trap_info *info, const u32 *there);
+
 bool window_fits(const struct state *state);
 u32 *window_make(const struct state *state, u32 map, bool pae, u32 apic);
 struct window *window_remake(const struct state *state, u32 physical);
@@ -338,7 +394,10 @@ void acpi_find(struct acpi *acpi);
 /* rom/post/hpet.c: fill in clock.hpet where alarms may use it. */
 void hpet_find(struct state *state);
 
-/* rom/post/fw_cfg.c: copy a file's content, NUL-terminated; -1 where there is none. */
+/*
+ * rom/post/fw_cfg.c: copy the content of a file opt/vmi/..., NUL-terminated. -1: there
+ * is no such file; -2: nor any other one with a name that begins so.
+ */
 int fw_cfg_read(const char *name, char *buffer, u32 size);
 
 struct clock_sample {
@@ -348,7 +407,7 @@ struct clock_sample {
 };
 
 /* What POST keeps between its steps, on the firmware's stack (rom/post/entry.asm). */
-#define POST_LINE 88
+#define POST_LINE VMI_POST_LINE
 struct post {
 	u32 eflags;	      /* of the firmware's call */
 	char line[POST_LINE]; /* for the console, NUL-terminated */
@@ -364,8 +423,9 @@ struct post {
 	u32 apic_count; /* at apic_tsc */
 	u64 apic_tsc;
 };
-_Static_assert(sizeof(struct post) <= 176, "POST_SIZE in rom/post/entry.asm");
+_Static_assert(sizeof(struct post) <= 208, "POST_SIZE in rom/post/entry.asm");
 _Static_assert(__builtin_offsetof(struct post, line) == 4, "POST_LINE in rom/post/entry.asm");
+_Static_assert(POST_LINE == 120, "LINE_SIZE in rom/post/flat.asm");
 
 /* rom/post/tsc.c: true: halt until the next interrupt, then call again. */
 bool clock_measure(struct clock *clock, struct post *post);
@@ -376,10 +436,29 @@ u64 ratio(u64 a, u64 b);
 /* rom/post/rtc.c: nanoseconds since 1970, 0 where the registers make no sense. */
 u64 rtc_nanoseconds(u8 century_index);
 
+/* rom/post/post.c: write one word of the image, keep its checksum; false where it is read-only. */
+bool image_patch(struct rom_image *image, u32 *word, u32 value);
+/* The state, empty; false: there is no memory. */
+bool state_start(struct state *state);
+/* One of struct vmi_about's. */
+void image_name(struct rom_image *image, char *field, u32 size, const char *name);
+
+/*
+ * rom/post/trap.c: make stubs in TRAP_KIB at the physical and linear address
+ * `memory` for the VMM that answers there. False: nothing has changed but that memory.
+ */
+struct trap_way {
+	u32 leaf, port; /* 0: none */
+};
+bool trap_seek(const struct rom_image *image, const struct state *state, struct trap_way *way);
+bool trap_install(struct rom_image *image, u32 memory, const struct trap_way *way);
+
 /* rom/post/clock.c */
 void clock_choose(struct clock *clock, bool kvmclock);
 void clock_start(struct state *state);
 const char *clock_name(u32 kind);
+/* The first CPUID leaf of the hypervisor with that signature; 0: there is none. */
+u32 hypervisor_leaf(u32 ebx, u32 ecx, u32 edx);
 
 /*
  * rom/clock.c: the real counter, and what was stolen of it from this CPU, in its
@@ -544,6 +623,9 @@ static inline struct cpuid cpuid(u32 leaf)
 			 : "a"(leaf), "c"(0));
 	return r;
 }
+
+/* rom/hypercall.asm: true: done; what came back is in regs. */
+bool hypercall(struct cpuid *regs, u32 number, const u8 *code);
 
 #define CPUID_1_EDX_TSC (1u << 4)
 #define CPUID_1_EDX_MSR (1u << 5)

@@ -65,7 +65,7 @@ static Elf32_Shdr *add_section(Elf *elf, struct buffer *names, const char *name,
 	return shdr;
 }
 
-/* What a guest binds by name. A debugger has the linked file. */
+/* What a guest binds by name, and a process. A debugger has the linked file. */
 static void copy_symbols(Elf *in, Elf_Scn *scn, const unsigned *new_index, struct buffer *symbols,
 			 struct buffer *strings)
 {
@@ -80,7 +80,8 @@ static void copy_symbols(Elf *in, Elf_Scn *scn, const unsigned *new_index, struc
 
 		if (ELF32_ST_BIND(copy.st_info) == STB_LOCAL ||
 		    ELF32_ST_TYPE(copy.st_info) != STT_FUNC || copy.st_shndx >= SHN_LORESERVE ||
-		    !new_index[copy.st_shndx] || strncmp(name, "VMI_", 4) != 0)
+		    !new_index[copy.st_shndx] ||
+		    (strncmp(name, "VMI_", 4) && strncmp(name, "vmi_", 4)))
 			continue;
 		copy.st_name = append_string(strings, name);
 		copy.st_shndx = new_index[copy.st_shndx];

@@ -245,7 +245,7 @@ bool sites_asked(struct state *state, u32 call, u32 from)
 	bool jump = call == VMI_3_IRET || call == VMI_3_SYSEXIT;
 	u32 flags = eflags();
 
-	if (state->no_sites || !(cr0() & X86_CR0_PG))
+	if (state->no_sites || (cs() & 3) || !(cr0() & X86_CR0_PG))
 		return false;
 	if (jump) {
 		/* Sites that a fault hides may jump, too: then none is touched. */

@@ -2,10 +2,6 @@
 /* Which clock it is, and its start. */
 #include "rom.h"
 
-#define CPUID_HYPERVISOR 0x40000000
-#define CPUID_HYPERVISOR_LAST 0x4000ff00
-#define CPUID_HYPERVISOR_STEP 0x100
-
 #define KVM_FEATURES 1 /* leaf, from KVM's first one; its EAX: */
 #define KVM_OLD_MSRS (1u << 0)
 #define KVM_NEW_MSRS (1u << 3)
@@ -16,27 +12,35 @@
 #define MSR_KVM_WALL_CLOCK 0x4b564d00
 #define MSR_KVM_SYSTEM_TIME 0x4b564d01
 
+u32 hypervisor_leaf(u32 ebx, u32 ecx, u32 edx)
+{
+	u32 leaf;
+
+	for (leaf = VMI_HV_LEAF_FIRST; leaf <= VMI_HV_LEAF_LAST; leaf += VMI_HV_LEAF_STEP) {
+		struct cpuid r = cpuid(leaf);
+
+		if (r.ebx == ebx && r.ecx == ecx && r.edx == edx)
+			return leaf;
+	}
+	return 0;
+}
+
 /* Fills in what the driver needs; false: not KVM, or without its clock. */
 static bool kvmclock_offered(struct clock *clock)
 {
+	u32 leaf = hypervisor_leaf(0x4b4d564b, 0x564b4d56, 0x4d); /* "KVMKVMKVM" */
+	u32 last = leaf ? cpuid(leaf).eax : 0;
 	struct cpuid r;
-	u32 leaf;
 
-	for (leaf = CPUID_HYPERVISOR; leaf <= CPUID_HYPERVISOR_LAST;
-	     leaf += CPUID_HYPERVISOR_STEP) {
-		r = cpuid(leaf);
-		/* "KVMKVMKVM"; the first KVMs had 0 for the last leaf. */
-		if (r.ebx != 0x4b4d564b || r.ecx != 0x564b4d56 || r.edx != 0x4d ||
-		    (r.eax && r.eax < leaf + KVM_FEATURES))
-			continue;
-		r = cpuid(leaf + KVM_FEATURES);
-		clock->kvm_time = r.eax & KVM_NEW_MSRS ? MSR_KVM_SYSTEM_TIME : MSR_OLD_SYSTEM_TIME;
-		clock->kvm_wall = r.eax & KVM_NEW_MSRS ? MSR_KVM_WALL_CLOCK : MSR_OLD_WALL_CLOCK;
-		clock->kvm_steal = (r.eax & KVM_STEAL_TIME) != 0;
-		clock->kvm_stable = r.eax & KVM_STABLE ? PVCLOCK_STABLE : 0;
-		return (r.eax & (KVM_OLD_MSRS | KVM_NEW_MSRS)) != 0;
-	}
-	return false;
+	/* The first KVMs had 0 for the last leaf. */
+	if (!leaf || (last && last < leaf + KVM_FEATURES))
+		return false;
+	r = cpuid(leaf + KVM_FEATURES);
+	clock->kvm_time = r.eax & KVM_NEW_MSRS ? MSR_KVM_SYSTEM_TIME : MSR_OLD_SYSTEM_TIME;
+	clock->kvm_wall = r.eax & KVM_NEW_MSRS ? MSR_KVM_WALL_CLOCK : MSR_OLD_WALL_CLOCK;
+	clock->kvm_steal = (r.eax & KVM_STEAL_TIME) != 0;
+	clock->kvm_stable = r.eax & KVM_STABLE ? PVCLOCK_STABLE : 0;
+	return (r.eax & (KVM_OLD_MSRS | KVM_NEW_MSRS)) != 0;
 }
 
 const char *clock_name(u32 kind)

@@ -11,7 +11,7 @@
 
 	extern	post_main
 
-POST_SIZE equ	176			; struct post (rom.h), zeroed here
+POST_SIZE equ	208			; struct post (rom.h), zeroed here
 POST_LINE equ	4			; its line; its first word is EFLAGS
 SAVED_EFLAGS equ 4 * 2 + 8 * 4		; from BP (EBP may be beyond the limit of SS): selectors, PUSHAD
 

@@ -47,14 +47,18 @@ int fw_cfg_read(const char *name, char *buffer, u32 size)
 {
 	u32 bytes = length(name) + 1;
 	struct fw_cfg_file file;
+	int none = -2;
 	u32 count;
 
 	if (!fw_cfg_present())
-		return -1;
+		return none;
 	outw(FW_CFG_SELECTOR, FW_CFG_FILE_DIR);
 	insb(FW_CFG_DATA, &count, 4);
 	for (count = be32(count); count && count < 0x1000; count--) {
 		insb(FW_CFG_DATA, &file, sizeof(file));
+		if (!same(file.name, name, sizeof("opt/vmi/") - 1))
+			continue;
+		none = -1;
 		if (same(file.name, name, bytes)) {
 			outw(FW_CFG_SELECTOR, (u16)(file.select << 8 | file.select >> 8));
 			bytes = be32(file.size);
@@ -65,5 +69,5 @@ int fw_cfg_read(const char *name, char *buffer, u32 size)
 			return (int)bytes;
 		}
 	}
-	return -1;
+	return none;
 }

@@ -9,6 +9,7 @@
 
 #define RETF 0xcbu
 #define BASE_MEMORY_LEAST 128 /* KiB that must remain */
+#define IMAGES 3	      /* that may have a trap host, each with its own memory */
 
 struct line {
 	char *at, *end;
@@ -36,8 +37,7 @@ static void put_number(struct line *line, u32 value, u32 base)
 	put(line, p);
 }
 
-/* Write one word of the image, keep its checksum; false where it is read-only. */
-static bool image_patch(struct rom_image *image, u32 *word, u32 value)
+bool image_patch(struct rom_image *image, u32 *word, u32 value)
 {
 	const volatile u8 *bytes = (const volatile u8 *)word;
 	u8 *checksum = (u8 *)image + ROM_CHECKSUM;
@@ -57,8 +57,13 @@ static void options_read(struct state *state)
 {
 	char value[8];
 
+	int n = fw_cfg_read(STR("opt/vmi/quiet"), value, sizeof(value));
+
+	state->options = n != -2;
+	if (!state->options)
+		return;
 	/* Present and not "0" or "off" means on. */
-	if (fw_cfg_read(STR("opt/vmi/quiet"), value, sizeof(value)) >= 0)
+	if (n >= 0)
 		state->quiet = value[0] != '0' && !same(value, STR("off"), 4);
 	if (fw_cfg_read(STR("opt/vmi/patch"), value, sizeof(value)) >= 0)
 		state->no_sites = value[0] == '0' || same(value, STR("off"), 4);
@@ -66,16 +71,19 @@ static void options_read(struct state *state)
 		state->no_poweroff = value[0] == '0' || same(value, STR("off"), 4);
 }
 
-/* The image says what the machine's state does. */
-static void name_clock(struct rom_image *image, const struct state *state)
+void image_name(struct rom_image *image, char *field, u32 size, const char *name)
 {
-	const char *name = clock_name(state->clock.kind);
-	u32 words[sizeof(image->about.clock) / 4] = { 0 }, i;
+	u32 i;
 
-	for (i = 0; name[i]; i++)
-		((char *)words)[i] = name[i];
-	for (i = 0; i < sizeof(words) / 4; i++)
-		image_patch(image, (u32 *)image->about.clock + i, words[i]);
+	for (i = 0; i < size; i += 4) {
+		u32 word = 0, n;
+
+		for (n = 0; n < 32; n += 8) {
+			word |= (u32)(u8)*name << n;
+			name += *name != 0;
+		}
+		image_patch(image, (u32 *)(field + i), word);
+	}
 }
 
 #define APIC_DEFAULT 0xfee00000
@@ -102,9 +110,14 @@ static u32 pages_kib(const struct state *state)
 	return WINDOW_KIB + (state->clock.kind == CLOCK_kvmclock ? KVMCLOCK_KIB : 0);
 }
 
-static void banner(struct line *line, const struct rom_image *image, const struct state *state,
-		   u32 kib)
+/* Why: behind the host's name. */
+static void banner(struct line *line, const struct rom_image *image, const struct post *post,
+		   const char *why)
 {
+	const struct trap *trap = trap_find(image);
+	const struct state *state = post->state;
+	u32 lowest = trap ? trap->physical : state->physical - pages_kib(state) * 1024;
+
 	put(line, STR("VMI ROM "));
 	put(line, STR(VERSION));
 	put(line, STR(": VMI "));
@@ -115,12 +128,13 @@ static void banner(struct line *line, const struct rom_image *image, const struc
 	put_number(line, (u32)image, 16);
 	put(line, STR(", host "));
 	put(line, image->about.host);
+	put(line, why);
 	put(line, STR(", clock "));
-	put(line, clock_name(state->clock.kind));
+	put(line, image->about.clock);
 	put(line, STR(", "));
-	put_number(line, kib, 10);
+	put_number(line, post->taken_kib, 10);
 	put(line, STR(" KiB at "));
-	put_number(line, state->physical - pages_kib(state) * 1024, 16);
+	put_number(line, lowest, 16);
 	put(line, STR("\r\n"));
 }
 
@@ -136,7 +150,7 @@ static bool refuse(struct line *line, const char *why, u32 value, u32 base)
 /* What an earlier image's POST left above conventional memory, or NULL. */
 static struct state *state_above(u32 kib)
 {
-	u32 most = kib + WINDOW_KIB + KVMCLOCK_KIB;
+	u32 most = kib + WINDOW_KIB + KVMCLOCK_KIB + IMAGES * TRAP_KIB;
 
 	for (; kib <= most && kib < 640; kib += 4) {
 		struct state *state = at(kib * 1024);
@@ -145,6 +159,15 @@ static struct state *state_above(u32 kib)
 			return state;
 	}
 	return NULL;
+}
+
+bool state_start(struct state *state)
+{
+	zero(state, sizeof(*state));
+	state->size = sizeof(*state);
+	state->physical = (u32)state;
+	state->magic = STATE_MAGIC;
+	return *(volatile u32 *)&state->magic == STATE_MAGIC;
 }
 
 extern const u8 start_code[];
@@ -180,12 +203,8 @@ static bool install(struct rom_image *image, struct post *post, struct line *lin
 		new_kib = old_kib;
 	} else {
 		state = at(new_kib * 1024);
-		zero(state, sizeof(*state));
-		state->magic = STATE_MAGIC;
-		state->size = sizeof(*state);
-		if (*(volatile u32 *)&state->magic != STATE_MAGIC)
+		if (!state_start(state))
 			return refuse(line, STR("no memory at "), (u32)state, 16);
-		state->physical = (u32)state;
 		state->apic_base = apic_without_msr();
 		options_read(state);
 		acpi_find(&state->acpi);
@@ -232,6 +251,7 @@ static void shrink(struct rom_image *image)
 	struct vmi_pci_data *pci = at((u32)image + image->header.pci_header_offset);
 	u32 *length = at((u32)&pci->image_length);
 
+	image_patch(image, (u32 *)&image->about.port, image->about.port); /* post32 is 0 */
 	image_patch(image, (u32 *)image, (*(u32 *)image & 0xffff) | blocks << 16 | RETF << 24);
 	image_patch(image, length, (*length & 0xffff0000) | blocks);
 }
@@ -259,6 +279,24 @@ static void bind(struct rom_image *image, const struct state *state)
 	}
 }
 
+/* The trap host, where a VMM answers; what the banner says of one that had to do without. */
+static const char *trap_start(struct rom_image *image, struct post *post)
+{
+	u16 *base_memory = at(BDA_BASE_MEMORY);
+	u32 kib = (*base_memory & ~3u) - TRAP_KIB;
+	struct trap_way way;
+
+	if (!trap_seek(image, post->state, &way))
+		return STR("");
+	if (kib < BASE_MEMORY_LEAST || kib >= 640)
+		return STR(" (no memory for trap)");
+	if (trap_install(image, kib * 1024, &way)) {
+		post->taken_kib += *base_memory - kib;
+		*base_memory = (u16)kib;
+	}
+	return STR("");
+}
+
 /*
  * One step of POST. True: enable interrupts, halt, and call again; false: done,
  * post->line is for the console.
@@ -268,6 +306,7 @@ bool post_main(struct rom_image *image, struct post *post)
 {
 	struct line line = { post->line, post->line + POST_LINE - 1 };
 	struct state *state;
+	const char *trap;
 
 	if (!post->state && !install(image, post, &line))
 		return false;
@@ -278,10 +317,12 @@ bool post_main(struct rom_image *image, struct post *post)
 		clock_start(state);
 		hpet_find(state);
 	}
-	name_clock(image, state);
+	image_name(image, image->about.clock, sizeof(image->about.clock),
+		   clock_name(state->clock.kind));
 	bind(image, state);
+	trap = trap_start(image, post);
 	shrink(image);
 	if (!state->quiet)
-		banner(&line, image, state, post->taken_kib);
+		banner(&line, image, post, trap);
 	return false;
 }

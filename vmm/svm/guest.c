@@ -87,7 +87,7 @@ static void check_place(u32 address, u32 size)
 		fail("no memory for the guest at %08x to %08x", address, address + size);
 }
 
-static void enter_flat(struct vcpu *cpu, u32 eip)
+void enter_flat(struct vcpu *cpu, u32 eip)
 {
 	struct vmcb *vmcb = cpu->vmcb;
 	const struct vmcb_segment data = { SELECTOR_DATA, SEGMENT_DATA32, 0xffffffff, 0 };
@@ -208,7 +208,7 @@ static void tell_multiboot(struct vcpu *cpu)
 		info->range[i].type = boot.range[i].type;
 	}
 	cpu->regs.ebx = (u32)info;
-	cpu->vmcb->eax = MULTIBOOT_LOADER;
+	cpu->regs.eax = MULTIBOOT_LOADER;
 }
 
 static bool is_multiboot(const u8 *file, u32 size)

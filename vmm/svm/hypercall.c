@@ -123,8 +123,16 @@ void hypercall(struct vcpu *cpu, u32 length)
 	struct regs *r = &cpu->regs;
 	struct vmm_regs regs = { r->eax, r->ecx, r->edx, r->ebx,    r->esp,
 				 r->ebp, r->esi, r->edi, vmcb->eip, vmcb->eflags };
-	enum vmm_result result = vmm_call(cpu->core, &regs);
+	enum vmm_result result;
 
+	if (rom_posting(cpu)) {
+		if (!rom_next(cpu)) {
+			cpu_reset(cpu);
+			guest_load(cpu);
+		}
+		return;
+	}
+	result = vmm_call(cpu->core, &regs);
 	r->eax = regs.eax;
 	r->ecx = regs.ecx;
 	r->edx = regs.edx;

@@ -142,6 +142,8 @@ static void read_options(void)
 
 void svm_main(void)
 {
+	struct vcpu *cpu = &vcpus[0];
+
 	read_options();
 	check_processor();
 	host_paging();
@@ -151,10 +153,14 @@ void svm_main(void)
 	time_start();
 	io_start(io_bitmap);
 	msr_start(msr_bitmap);
-	cpu_start(&vcpus[0]);
+	cpu_start(cpu);
 	smp_start();
 	hypercall_start();
-	guest_load(&vcpus[0]);
-	vcpus[0].regs.eax = (u32)vcpus[0].vmcb;
-	svm_run(&vcpus[0]);
+	rom_start();
+	if (!rom_next(cpu))
+		guest_load(cpu);
+	cpu->vmcb->eax = cpu->regs.eax;
+	cpu->vmcb->esp = cpu->regs.esp;
+	cpu->regs.eax = (u32)cpu->vmcb;
+	svm_run(cpu);
 }

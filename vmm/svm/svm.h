@@ -191,6 +191,15 @@ size_t strlen(const char *s);
 
 /* guest.c: load the guest and set up CPU 0 for it. */
 void guest_load(struct vcpu *cpu);
+void enter_flat(struct vcpu *cpu, u32 eip); /* 32-bit code, interrupts off, no paging */
+
+/* rom.c: VMI images; rom_next() is false where the guest is next. */
+void rom_start(void);
+bool rom_next(struct vcpu *cpu);
+bool rom_posting(const struct vcpu *cpu);
+/* Where the guest-physical page is: in an image, or where it says. The images are read-only. */
+void *rom_memory(u32 physical);
+bool rom_holds(u32 physical);
 
 /* nested.c */
 #define NESTED_RIGHTS (PTE_P | PTE_W | PTE_U | PTE_A | PTE_D)

@@ -9,7 +9,7 @@ void *guest_memory(const struct vcpu *cpu, u32 physical)
 		return (u8 *)cpu->core->area + (physical - cpu->shared_at);
 	if (physical >= boot.top)
 		return NULL;
-	return (void *)physical;
+	return rom_memory(physical);
 }
 
 /* Rights are those of CPL 0. */
@@ -34,7 +34,7 @@ void *guest_linear(const struct vcpu *cpu, u32 linear, bool write)
 	u32 used = PTE_A | (write ? PTE_D : 0), table = cpu->vmcb->cr3, *entry;
 
 	if (cpu->unpaged)
-		return guest_memory(cpu, linear);
+		return write && rom_holds(linear) ? NULL : guest_memory(cpu, linear);
 	if (pae) {
 		entry = guest_memory(cpu, (table & -32u) + (linear >> 30) * 8);
 		if (!entry || !(entry[0] & PTE_P) || entry[1])
@@ -53,7 +53,8 @@ void *guest_linear(const struct vcpu *cpu, u32 linear, bool write)
 	}
 	if (~*entry & used)
 		__atomic_fetch_or(entry, used, __ATOMIC_SEQ_CST);
-	return guest_memory(cpu, (*entry & ~offset & -PAGE_SIZE) | (linear & offset));
+	table = (*entry & ~offset & -PAGE_SIZE) | (linear & offset);
+	return write && rom_holds(table) ? NULL : guest_memory(cpu, table);
 }
 
 static u32 guest_copy(const struct vcpu *cpu, u32 linear, void *data, u32 bytes, bool write)

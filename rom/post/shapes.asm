@@ -1,0 +1,556 @@
+; SPDX-License-Identifier: GPL-2.0-only
+;
+; The stubs of the trap host, as shapes: POST copies into RAM the first one that
+; fits a wanted call (rom/post/trap.c), and puts in what it knows:
+;
+;	SHARED + offset		an address in struct vmi_shared, or behind it
+;	ROW			the number of the call, with VMI_HV_TAG
+;	VMCALL			the transport, 3 bytes
+;	native			JMP to the stub of the native host
+;
+;	shape	Name, features	; all of which the VMM has; ANY: every call that has
+;				; so many arguments on the stack
+;	...			; reached by jumps from behind the entry only
+;	entry
+;	...
+;	end_shape
+;
+; A shape preserves every register and every flag outside OSZAPC that is not in
+; the call's column out. Only CS and SS are relied on: the others, too, cost less
+; than a second rule. Between an instruction that sets the interrupt flag and the
+; one that looks for what is pending, the VMM delivers by itself.
+
+%include "vmi_abi.inc"
+
+ANY	equ 0xff
+SHARED	equ 0x5a5a0000
+ROW	equ 0xffff
+SEEN	equ VMI_SHARED_SIZE + 4		; struct trap: the wall clock's version
+
+INTERRUPTS equ SHARED + VMI_SHARED_INTERRUPTS
+PENDING	equ SHARED + VMI_SHARED_PENDING
+NEXT	equ SHARED + VMI_SHARED_NEXT
+DEFER	equ SHARED + VMI_SHARED_DEFER
+TIME	equ SHARED + VMI_SHARED_TIME
+
+; struct vmi_shared_time
+TIME_VERSION equ TIME + 0x00
+TIME_WALL_VERSION equ TIME + 0x04
+TIME_TSC equ TIME + 0x08
+TIME_SYSTEM equ TIME + 0x10
+TIME_MULTIPLIER equ TIME + 0x18
+TIME_SHIFT equ TIME + 0x1c
+TIME_STOLEN equ TIME + 0x20
+TIME_WALL equ TIME + 0x28
+
+; Features, as few letters as they are used often.
+S	equ VMI_HV_SHARED
+IF	equ VMI_HV_SHARED | VMI_HV_CPU_IF
+Q	equ VMI_HV_SHARED | VMI_HV_QUEUE
+D	equ Q | VMI_HV_DEFER
+T	equ VMI_HV_SHARED | VMI_HV_TIME
+
+%macro	number_row 10
+row_%1	equ rows
+%assign rows rows + 1
+%endmacro
+%assign rows 0
+	for_each_call number_row
+row_ANY	equ ANY
+
+%macro	shape 2-3 0			; name, features, arguments on the stack as bits
+%push shape
+	db	row_%1, %2, %3
+	db	%$entry - %$native, %$end - %$native
+%$native:
+	db	0xe9			; JMP rel32
+	dd	0
+%endmacro
+
+%macro	entry 0
+%$entry:
+	times -((%$entry - %$native) / 121) db 0 ; no error: POST's short jump reaches back
+%endmacro
+
+%macro	end_shape 0
+%$end:
+%pop
+%endmacro
+
+%macro	trap 1
+	push	ebp
+	mov	ebp, VMI_HV_TAG | %1
+	vmcall
+	pop	ebp
+%endmacro
+
+; The whole call traps; refused, it is native.
+%macro	trapped 1			; arguments on the stack
+%$trapped:
+	push	ebp
+%if %1 >= 1
+	push	esi
+%endif
+%if %1 >= 2
+	push	edi
+	mov	edi, [esp + 4 * (3 + %1)]
+%endif
+%if %1 >= 1
+	mov	esi, [esp + 4 * (2 + %1)]
+%endif
+	mov	ebp, VMI_HV_TAG | ROW
+	vmcall
+%if %1 >= 2
+	pop	edi
+%endif
+%if %1 >= 1
+	pop	esi
+%endif
+	pop	ebp
+	jc	%$native
+	ret
+%endmacro
+
+	section .text
+	global	trap_shapes
+trap_shapes:
+bits 32
+
+; ---------------------------------------------------------------------------
+; Interrupts and flags. Where EFLAGS.IF counts, too, it only ever has to be set:
+; nobody but the processor clears it, at gates, and the guest's own CLI.
+
+%macro	deliver_and_return 0
+%$deliver:
+	trap	VMI_HV_DELIVER
+	ret
+%endmacro
+
+%macro	deliver_if_pending 0
+	cmp	dword [ss:PENDING], 0
+	jne	%$deliver
+%endmacro
+
+	shape	EnableInterrupts, IF
+	deliver_and_return
+	entry
+	mov	dword [ss:INTERRUPTS], VMI_IF
+	sti
+	deliver_if_pending
+	ret
+	end_shape
+
+	shape	EnableInterrupts, S
+	deliver_and_return
+	entry
+	mov	dword [ss:INTERRUPTS], VMI_IF
+	deliver_if_pending
+	ret
+	end_shape
+
+	shape	DisableInterrupts, S
+	entry
+	mov	dword [ss:INTERRUPTS], 0
+	ret
+	end_shape
+
+	shape	GetInterruptMask, IF
+	entry
+	pushfd
+	pop	eax
+	and	eax, [ss:INTERRUPTS]
+	ret
+	end_shape
+
+	shape	GetInterruptMask, S
+	entry
+	mov	eax, [ss:INTERRUPTS]
+	ret
+	end_shape
+
+	shape	SetInterruptMask, IF
+	deliver_and_return
+	entry
+	test	ah, VMI_IF >> 8
+	jz	%$off
+	mov	dword [ss:INTERRUPTS], VMI_IF
+	sti
+	deliver_if_pending
+	ret
+%$off:	mov	dword [ss:INTERRUPTS], 0
+	ret
+	end_shape
+
+	shape	SetInterruptMask, S
+	deliver_and_return
+	entry
+	test	ah, VMI_IF >> 8
+	jz	%$off
+	mov	dword [ss:INTERRUPTS], VMI_IF
+	deliver_if_pending
+	ret
+%$off:	mov	dword [ss:INTERRUPTS], 0
+	ret
+	end_shape
+
+%macro	get_eflags_if 0			; EFLAGS.IF counts
+	pushfd
+	pop	eax
+	cmp	dword [ss:INTERRUPTS], 0
+	jne	%$on
+	and	ah, ~(VMI_IF >> 8) & 0xff
+%$on:
+%endmacro
+
+%macro	get_eflags 0			; it does not
+	pushfd
+	pop	eax
+	and	ah, ~(VMI_IF >> 8) & 0xff
+	or	eax, [ss:INTERRUPTS]
+%endmacro
+
+	shape	GetEFLAGS, IF
+	entry
+	get_eflags_if
+	ret
+	end_shape
+
+	shape	GetEFLAGS, S
+	entry
+	get_eflags
+	ret
+	end_shape
+
+	shape	SaveAndDisableIRQs, IF
+	entry
+	get_eflags_if
+	mov	dword [ss:INTERRUPTS], 0
+	ret
+	end_shape
+
+	shape	SaveAndDisableIRQs, S
+	entry
+	get_eflags
+	mov	dword [ss:INTERRUPTS], 0
+	ret
+	end_shape
+
+; POPFD comes last: all flags are an output.
+%macro	set_eflags 1			; IF that the processor is to have, besides EAX
+%$deliver:
+	trap	VMI_HV_DELIVER
+	jmp	%$load
+	entry
+	test	ah, VMI_IF >> 8
+	jz	%$off
+	mov	dword [ss:INTERRUPTS], VMI_IF
+	deliver_if_pending
+	jmp	%$load
+%$off:	mov	dword [ss:INTERRUPTS], 0
+%$load:	push	eax
+%if %1
+	or	byte [esp + 1], %1 >> 8
+%endif
+	popfd
+	ret
+%endmacro
+
+	shape	SetEFLAGS, IF
+	set_eflags 0
+	end_shape
+
+	shape	SetEFLAGS, S
+	set_eflags VMI_IF
+	end_shape
+
+; The frame's IF is the flag that there will be. Where EFLAGS.IF counts, CLI
+; makes that happen with the last instruction: the VMM waits for it.
+%macro	return_to 5			; bytes of a return address, frame's second byte of
+					; flags, CLI or not, instructions that return
+%$deliver:
+	trap	VMI_HV_DELIVER
+%$return:
+	%4
+	%5
+	entry
+%if %1
+	add	esp, %1
+%endif
+%if %2
+	test	byte [esp + %2], VMI_IF >> 8
+	jz	%$off
+%endif
+	%3
+	mov	dword [ss:INTERRUPTS], VMI_IF
+	deliver_if_pending
+	%4
+	%5
+%if %2
+%$off:	mov	dword [ss:INTERRUPTS], 0
+	%5
+%endif
+%endmacro
+
+%macro	return_shape 6			; name, and these; with CLI, what sets EFLAGS.IF
+	shape	%1, IF
+	return_to %2, %3, cli, %5, %6
+	end_shape
+	shape	%1, S
+	return_to %2, %3, %4, %4, %6
+	end_shape
+%endmacro
+
+	return_shape IRET, 0, 9, , , iretd
+	return_shape IRET_v13, 4, 9, , , iretd
+	return_shape IRET16, 4, 5, , , o16 iret
+	return_shape SYSEXIT, 0, 0, , sti, sysexit
+	return_shape StiSysexit, 0, 0, , sti, sysexit
+	return_shape SysRet, 0, 0, , , sysret
+
+; ---------------------------------------------------------------------------
+; Registers that the VMM keeps a copy of
+
+%macro	get_shape 2-3 eax		; name, where, register
+	shape	%1, S
+	entry
+	mov	%3, [ss:SHARED + %2]
+	ret
+	end_shape
+%endmacro
+
+	get_shape GetCR0, VMI_SHARED_CR0
+	get_shape GetCR2, VMI_SHARED_CR2
+	get_shape GetCR3, VMI_SHARED_CR3
+	get_shape GetCR4, VMI_SHARED_CR4
+	get_shape SMSW, VMI_SHARED_CR0, ax
+	get_shape GetLDT, VMI_SHARED_LDT
+	get_shape GetTR, VMI_SHARED_TR
+
+; ---------------------------------------------------------------------------
+; Deferred calls
+
+; A mode wider than before flushes what waits for another reason: early is allowed.
+%macro	mode_shape 1
+	shape	%1, Q
+%$flush:
+	trap	VMI_HV_FLUSH
+	ret
+	entry
+	push	eax
+	and	eax, VMI_DEFER_MMU | VMI_DEFER_CPU | VMI_DEFER_DT
+	mov	[ss:DEFER], eax
+	pop	eax
+	cmp	dword [ss:NEXT], VMI_SHARED_QUEUE
+	jne	%$flush
+	ret
+	end_shape
+%endmacro
+
+	mode_shape SetLazyMode
+	mode_shape SetDeferredMode
+
+	shape	FlushDeferredCalls, Q
+%$flush:
+	trap	VMI_HV_FLUSH
+	ret
+	entry
+	cmp	dword [ss:NEXT], VMI_SHARED_QUEUE
+	jne	%$flush
+	ret
+	end_shape
+
+; The entry is reserved by one instruction and valid by another: what a handler
+; queues or flushes in between does not matter.
+%macro	queued 4			; class, arguments on the stack, operand with
+					; VMI_PAGE_DEFER, copy in struct vmi_shared; or none
+	trapped	%2
+%$full:	pop	ebx
+	jmp	%$trapped
+	entry
+%ifnidn %3, none
+	test	byte %3, VMI_PAGE_DEFER
+	jnz	%$queue
+%endif
+	test	byte [ss:DEFER], %1
+	jz	%$trapped
+%$queue:
+	push	ebx
+	mov	ebx, VMI_QUEUED_SIZE
+	xadd	[ss:NEXT], ebx
+	cmp	ebx, VMI_SHARED_END
+	jae	%$full
+	mov	[ss:SHARED + ebx + 4], eax
+	mov	[ss:SHARED + ebx + 8], edx
+	mov	[ss:SHARED + ebx + 12], ecx
+%if %2
+	push	eax
+	mov	eax, [esp + 12]
+	mov	[ss:SHARED + ebx + 16], eax
+	pop	eax
+%endif
+%ifnidn %4, none
+	mov	[ss:SHARED + %4], eax
+%endif
+	mov	dword [ss:SHARED + ebx], VMI_HV_TAG | ROW
+	pop	ebx
+	ret
+%endmacro
+
+; Those that say themselves that they may wait, those that the VMM has a copy of,
+; and one that never waits: the guest uses the FPU next.
+	shape	SetPxE, D
+	queued	VMI_DEFER_MMU, 0, cl, none
+	end_shape
+
+	shape	SetPxELong, D
+	queued	VMI_DEFER_MMU, 1, [esp + 4], none
+	end_shape
+
+	shape	UpdatePxE, D
+	queued	VMI_DEFER_MMU, 0, dl, none
+	end_shape
+
+	shape	UpdatePxELong, D
+	queued	VMI_DEFER_MMU, 0, dl, none
+	end_shape
+
+	shape	SetCR2, Q
+	queued	VMI_DEFER_CPU, 0, none, VMI_SHARED_CR2
+	end_shape
+
+	shape	SetCR3, Q
+	queued	VMI_DEFER_MMU, 0, none, VMI_SHARED_CR3
+	end_shape
+
+	shape	SetCR4, Q
+	queued	VMI_DEFER_CPU, 0, none, VMI_SHARED_CR4
+	end_shape
+
+	shape	SetCR0, 0
+	entry
+	trapped	0
+	end_shape
+
+; All others that the table gives a class.
+%macro	queued_row 10
+%if %10
+	shape	%1, Q
+	queued	%10, ((%5) & VMI_S1) / VMI_S1, none, none
+	end_shape
+%endif
+%endmacro
+	for_each_call queued_row
+
+; ---------------------------------------------------------------------------
+; Time: nanoseconds. The version is even, and the same afterwards.
+
+	shape	GetCycleFrequency, T
+	entry
+	mov	eax, VMI_WALLCLOCK_HZ
+	xor	edx, edx
+	ret
+	end_shape
+
+; Out:	EDX:EAX = system time, EBX = its version
+; Clobbers: ECX
+%macro	system_time 0
+	mov	ebx, [ss:TIME_VERSION]
+	rdtsc
+	sub	eax, [ss:TIME_TSC]
+	sbb	edx, [ss:TIME_TSC + 4]
+	mov	cl, [ss:TIME_SHIFT]
+	test	cl, cl
+	js	%%right
+	shld	edx, eax, cl
+	shl	eax, cl
+	jmp	%%scale
+%%right:
+	neg	cl
+	shrd	eax, edx, cl
+	shr	edx, cl
+%%scale:
+	mov	ecx, edx
+	mul	dword [ss:TIME_MULTIPLIER]
+	mov	eax, ecx
+	mov	ecx, edx
+	mul	dword [ss:TIME_MULTIPLIER]
+	add	eax, ecx
+	adc	edx, 0
+	add	eax, [ss:TIME_SYSTEM]
+	adc	edx, [ss:TIME_SYSTEM + 4]
+%endmacro
+
+%macro	if_torn 1
+	and	ebx, ~1			; odd: differs from what is there
+	cmp	ebx, [ss:TIME_VERSION]
+	jne	%1
+%endmacro
+
+	shape	GetCycleCounter, T
+%$none:	xor	eax, eax
+	xor	edx, edx
+	ret
+	entry
+	cmp	eax, VMI_CYCLES_STOLEN
+	ja	%$none
+	push	ebx
+	push	ecx
+	push	eax
+%$again:
+	system_time
+	cmp	byte [esp], VMI_CYCLES_AVAILABLE
+	jb	%$done
+	je	%$available
+	mov	eax, [ss:TIME_STOLEN]
+	mov	edx, [ss:TIME_STOLEN + 4]
+	jmp	%$done
+%$available:
+	sub	eax, [ss:TIME_STOLEN]
+	sbb	edx, [ss:TIME_STOLEN + 4]
+%$done:	if_torn	%$again
+	pop	ecx
+	pop	ecx
+	pop	ebx
+	ret
+	end_shape
+
+	shape	GetWallclockTime, T
+	entry
+	push	ebx
+	push	ecx
+%$again:
+	system_time
+	add	eax, [ss:TIME_WALL]
+	adc	edx, [ss:TIME_WALL + 4]
+	if_torn	%$again
+	pop	ecx
+	pop	ebx
+	ret
+	end_shape
+
+	shape	WallclockUpdated, T
+	entry
+	push	edx
+	mov	edx, [ss:TIME_WALL_VERSION]
+	mov	eax, edx
+	xchg	[ss:SHARED + SEEN], eax
+	cmp	eax, edx
+	setne	al
+	movzx	eax, al
+	pop	edx
+	ret
+	end_shape
+
+; ---------------------------------------------------------------------------
+; Every other call
+
+%macro	any_shape 2
+	shape	ANY, 0, %2
+	entry
+	trapped	%1
+	end_shape
+%endmacro
+
+	any_shape 0, 0
+	any_shape 1, VMI_S1 / VMI_S1
+	any_shape 2, (VMI_S1 | VMI_S2) / VMI_S1

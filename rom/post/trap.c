@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The trap host at POST: look for a VMM, and make stubs for the calls that it
+ * wants, of the shapes in rom/post/shapes.asm. The image refers to them then:
+ * slots, bindings, and the names of host and clock.
+ */
+#include "rom.h"
+
+struct shape {
+	u8 row;	      /* ANY: every one */
+	u8 features;  /* all of which the VMM has */
+	u8 arguments; /* ANY: VMI_S1, VMI_S2 / VMI_S1 */
+	u8 entry, size;
+	u8 code[]; /* begins with JMP to the native stub */
+};
+#define ANY 0xff
+_Static_assert(VMI_CALL_COUNT < ANY, "a row is a byte");
+
+/* In shapes, as in rom/post/shapes.asm. */
+#define SHARED 0x5a5a0000
+#define ROW (VMI_HV_TAG | 0xffff)
+#define VMCALL 0xc1010f /* three bytes */
+
+extern const u8 trap_shapes[];
+
+static u32 number(const char *s)
+{
+	u32 value = 0;
+
+	if (s[0] == '0' && (s[1] | 0x20) == 'x') {
+		for (s += 2; *s; s++)
+			value = value * 16 + ((u8)*s <= '9' ? *s - '0' : (*s | 0x20) - 'a' + 10);
+		return value;
+	}
+	for (; *s; s++)
+		value = value * 10 + *s - '0';
+	return value;
+}
+
+bool trap_seek(const struct rom_image *image, const struct state *state, struct trap_way *way)
+{
+	char value[8];
+
+	if (!cpuid_present() || !(cpuid(1).ecx & CPUID_1_ECX_HYPERVISOR))
+		return false;
+	way->leaf =
+		hypervisor_leaf(VMI_HV_SIGNATURE_EBX, VMI_HV_SIGNATURE_ECX, VMI_HV_SIGNATURE_EDX);
+	way->port = image->about.port;
+	if (state->options && fw_cfg_read(STR("opt/vmi/port"), value, sizeof(value)) >= 0)
+		way->port = number(value);
+	if (!way->leaf && (!way->port || way->port > 0xff))
+		return false;
+	return !state->options || fw_cfg_read(STR("opt/vmi/host"), value, sizeof(value)) < 0 ||
+	       !same(value, STR("native"), 7);
+}
+
+/* The instruction that reaches the VMM: three bytes, and RET. */
+static u32 transport_code(u32 transport, u32 where)
+{
+	u32 code;
+
+	if (transport == VMI_HV_VMCALL)
+		code = VMCALL;
+	else if (transport == VMI_HV_VMMCALL)
+		code = 0xd9010f;
+	else if (transport == VMI_HV_OUT)
+		code = 0x9000e7 | (where & 0xff) << 8; /* OUT imm8, EAX; NOP */
+	else
+		code = 0x9000cd | (where & 0xff00); /* INT imm8; NOP */
+	return code | 0xc3000000;
+}
+
+static const struct shape *shape_of(const struct vmi_call_record *record, u32 row, u32 features)
+{
+	const struct shape *shape = rom_addr(trap_shapes);
+	u32 arguments = record->in / VMI_S1 & 3;
+
+	/* The last ones are for all. */
+	while ((shape->features & ~features) ||
+	       (shape->row != row && (shape->row != ANY || shape->arguments != arguments)))
+		shape = at((u32)shape->code + shape->size);
+	return shape;
+}
+
+/* Returns the end; to: there is no room. */
+static u8 *stub_make(struct trap *trap, u32 row, const struct shape *shape, u8 *to, u32 native)
+{
+	struct trap_stub *stub = &trap->stub[row];
+	u32 shared = (u32)trap_shared(trap), i;
+
+	if ((u32)to + shape->size > (u32)trap + TRAP_SIZE)
+		return to;
+	for (i = 0; i < shape->size; i++)
+		to[i] = shape->code[i];
+	*(u32 *)(to + 1) = native - (u32)(to + 5);
+	for (i = 0; i + 4 <= shape->size; i++) {
+		u32 *word = at((u32)to + i);
+
+		if ((*word & 0xffff0000) == SHARED) {
+			*word += shared - SHARED;
+			trap->address[trap->address_count++] = (u16)((u32)word - (u32)trap);
+			if (trap->address_count == TRAP_ADDRESSES)
+				return to;
+		} else if (*word == ROW) {
+			*word = VMI_HV_TAG | row;
+		} else if ((*word & 0xffffff) == VMCALL) {
+			*word = (*word & 0xff000000) | (*(u32 *)trap->code & 0xffffff);
+		}
+	}
+	stub->entry = (u16)((u32)to - (u32)trap + shape->entry);
+	/* Until Init it is a short JMP to the first byte. */
+	stub->other = *(u16 *)(to + shape->entry);
+	*(u16 *)(to + shape->entry) = (u16)(0xeb | (u8)(-2 - shape->entry) << 8);
+	return to + shape->size;
+}
+
+static u32 call_number(const struct rom_image *image, const struct vmi_call_record *record)
+{
+	u32 major = image->header.api_version_major;
+
+	return major == 3 ? record->number_3 : major == 13 ? record->number_13 : record->number_6;
+}
+
+static bool stubs_make(const struct rom_image *image, struct trap *trap)
+{
+	const struct vmi_call_record *record = at((u32)image + image->about.calls);
+	u8 *to = trap->stubs, *end;
+	u32 row;
+
+	for (row = 0; row < VMI_CALL_COUNT; row++, record++, to = end) {
+		end = to;
+		if (!trap_has(trap->calls, row))
+			continue;
+		end = stub_make(trap, row, shape_of(record, row, trap->features), to,
+				(u32)image + record->stub);
+		if (end == to)
+			return false;
+	}
+	return true;
+}
+
+/* Init and GetRelocationInfo are the ROM's. */
+static void calls_numbered(const struct rom_image *image, u32 *calls)
+{
+	const struct vmi_call_record *record = at((u32)image + image->about.calls);
+	u32 row;
+
+	for (row = VMI_ID_GetRelocationInfo + 1; row < VMI_CALL_COUNT; row++)
+		if (call_number(image, record + row) != VMI_NO)
+			calls[row / 32] |= 1u << row % 32;
+}
+
+static bool any(const u32 *calls)
+{
+	u32 n, all = 0;
+
+	for (n = 0; n < TRAP_MASKS; n++)
+		all |= calls[n];
+	return all != 0;
+}
+
+/* A jump slot's distance, and what GetRelocationInfo answers. */
+static void image_refer(struct rom_image *image, struct trap *trap)
+{
+	struct vmi_call_record *record = at((u32)image + image->about.calls);
+	bool revision_3 = image->header.api_version_major == 3;
+	u32 row;
+
+	for (row = 0; row < VMI_CALL_COUNT; row++, record++) {
+		struct trap_stub *stub = &trap->stub[row];
+		u32 *word = (u32 *)record, binding = VMI_RELOC_CALL;
+		u32 slot = (u32)image + call_number(image, record) * VMI_SLOT;
+
+		if (!stub->entry)
+			continue;
+		stub->binding = record->binding;
+		if (revision_3 && (record->convention & 0xf) == VMI_CONV_JUMP)
+			binding = VMI_RELOC_JUMP;
+		image_patch(image, word, (*word & 0xffffff) | binding << 24);
+		if (!revision_3) /* JMP rel32 */
+			image_patch(image, at(slot + 1), (u32)trap + stub->entry - (slot + 5));
+	}
+}
+
+bool trap_install(struct rom_image *image, u32 memory, const struct trap_way *way)
+{
+	struct trap *trap = at(memory + VMI_SHARED_SIZE);
+	struct trap_info info;
+	u32 transport = VMI_HV_OUT, n;
+
+	zero(at(memory), VMI_SHARED_SIZE + TRAP_SIZE);
+	trap->linear = (u32)trap;
+	trap->physical = memory;
+	trap->leaf = way->leaf;
+	*(u32 *)trap->code = transport_code(transport, way->port);
+	if (!trap_info(trap, &info))
+		return false;
+	for (transport = VMI_HV_VMCALL; !(info.transports & transport); transport <<= 1)
+		if (transport == VMI_HV_INT)
+			return false;
+	*(u32 *)trap->code = transport_code(transport, info.where);
+	trap->transport = transport;
+	trap->where = info.where;
+	trap->features = info.features & VMI_HV_FEATURES;
+	calls_numbered(image, trap->calls);
+	trap_narrow(&info, trap->calls);
+	for (n = 0; n < TRAP_MASKS; n++)
+		trap->calls[n] = info.calls[n];
+	if (!any(trap->calls) || !stubs_make(image, trap) ||
+	    !image_patch(image, rom_addr(trap_distance), (u32)trap - (u32)image))
+		return false;
+	image_refer(image, trap);
+	image_name(image, image->about.host, sizeof(image->about.host), STR("trap"));
+	if (trap_has(trap->calls, VMI_ID_GetCycleFrequency))
+		image_name(image, image->about.clock, sizeof(image->about.clock), STR("vmm"));
+	return true;
+}
+
+/*
+ * For a 32-bit process that maps an image in place of POST, which it finds by this
+ * name in the image's symbol table: the image, writable; VMI_PROCESS_SIZE bytes for
+ * the ROM's memory, on a page boundary, where linear addresses are physical ones;
+ * and the port that reaches the VMM. False: native.
+ */
+bool VMI_REGPARM vmi_process_post(struct rom_image *image, u32 memory, u32 port);
+bool VMI_REGPARM vmi_process_post(struct rom_image *image, u32 memory, u32 port)
+{
+	struct state *state = at(memory + VMI_SHARED_SIZE + TRAP_SIZE);
+	const struct trap_way way = { 0, port };
+
+	state_start(state);
+	state->no_sites = true;
+	image_patch(image, &image->about.state_distance, (u32)state - (u32)image);
+	return trap_install(image, memory, &way);
+}
+_Static_assert(VMI_SHARED_SIZE + TRAP_SIZE + STATE_KIB * 1024 <= VMI_PROCESS_SIZE, "it is enough");

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The trap host: a VMM answers (vmi_abi.h, "Hypercalls").
+ *
+ * POST looks for it, takes memory, and makes a stub there for each call that the
+ * VMM wants (rom/post/trap.c). Until Init, and where the VMM is gone by then, wants
+ * less, or refuses, a stub begins with a jump to the native host's.
+ */
+#include "rom.h"
+
+static bool asked(const struct trap *trap, u32 n, struct cpuid *answer)
+{
+	if (trap->leaf) {
+		*answer = cpuid(trap->leaf + n);
+		return true;
+	}
+	answer->eax = n;
+	return hypercall(answer, VMI_HV_INFO, trap->code);
+}
+
+bool trap_info(const struct trap *trap, struct trap_info *info)
+{
+	struct cpuid r;
+	u32 last, n;
+
+	if (!asked(trap, VMI_HV_INFO_SIGNATURE, &r) || r.ebx != VMI_HV_SIGNATURE_EBX ||
+	    r.ecx != VMI_HV_SIGNATURE_ECX || r.edx != VMI_HV_SIGNATURE_EDX)
+		return false;
+	last = r.eax - trap->leaf;
+	if (last < VMI_HV_INFO_VERSION || !asked(trap, VMI_HV_INFO_VERSION, &r) ||
+	    r.eax >> 16 != VMI_HV_VERSION >> 16)
+		return false;
+	info->transports = r.ebx;
+	info->where = r.ecx;
+	info->features = r.edx & VMI_HV_SHARED ? r.edx : 0;
+	zero(info->calls, sizeof(info->calls));
+	for (n = 0; n < TRAP_MASKS / 4 && VMI_HV_INFO_CALLS + n <= last; n++) {
+		if (!asked(trap, VMI_HV_INFO_CALLS + n, &r))
+			return false;
+		info->calls[n * 4] = r.eax;
+		info->calls[n * 4 + 1] = r.ebx;
+		info->calls[n * 4 + 2] = r.ecx;
+		info->calls[n * 4 + 3] = r.edx;
+	}
+	return true;
+}
+
+static u32 group(u32 row)
+{
+	return VMI_IS_IRQ_CALL(row) ? 1 : VMI_IS_TIME_CALL(row) ? 2 : 0;
+}
+
+/* Interrupts need the flag that is in the shared area. */
+void trap_narrow(struct trap_info *info, const u32 *there)
+{
+	u32 incomplete = info->features & VMI_HV_SHARED ? 0 : 1, row;
+
+	for (row = 0; row < VMI_CALL_COUNT; row++)
+		if (trap_has(there, row) && !trap_has(info->calls, row))
+			incomplete |= group(row);
+	for (row = 0; row < VMI_CALL_COUNT; row++)
+		if (!trap_has(there, row) || (group(row) & incomplete))
+			info->calls[row / 32] &= ~(1u << row % 32);
+}
+
+struct trap *trap_find(const struct rom_image *image)
+{
+	u32 distance = *(const u32 *)rom_addr(trap_distance);
+
+	return distance ? at((u32)image + distance) : NULL;
+}
+
+/* Each stub is what the VMM wants by now, or a jump; words that hold an address are of here. */
+static void stubs_switch(struct trap *trap, const struct trap_info *info)
+{
+	u32 moved = (u32)trap - trap->linear, n;
+
+	for (n = 0; n < VMI_CALL_COUNT; n++) {
+		struct trap_stub *stub = &trap->stub[n];
+		u16 *code = at((u32)trap + stub->entry), old = *code;
+
+		if (stub->entry && stub->on != trap_has(info->calls, n)) {
+			*code = stub->other;
+			stub->other = old;
+			stub->on = !stub->on;
+		}
+	}
+	for (n = 0; moved && n < trap->address_count; n++)
+		*(u32 *)((u32)trap + trap->address[n]) += moved;
+	trap->linear = (u32)trap;
+	cpuid(0); /* code has changed */
+}
+
+/*
+ * Init. A VMM that says it is attached, but by a version that it cannot have
+ * agreed to, is told that it is not.
+ */
+enum trap_result trap_attach(const struct rom_image *image)
+{
+	struct trap *trap = trap_find(image);
+	enum trap_result result = TRAP_NATIVE;
+	const struct vmi_shared *shared;
+	struct trap_info info;
+	struct cpuid r;
+
+	if (!trap)
+		return TRAP_NATIVE;
+	shared = trap_shared(trap);
+	if (trap_info(trap, &info) && (info.transports & trap->transport) &&
+	    info.where == trap->where && !(trap->features & ~info.features)) {
+		r.eax = VMI_HV_VERSION;
+		r.edx = info.features & VMI_HV_SHARED ? trap->physical : 0;
+		r.ecx = image->header.api_version_major;
+		r.ebx = 0;
+		if (hypercall(&r, VMI_HV_ATTACH, trap->code))
+			result = TRAP_ATTACHED;
+		if (result == TRAP_ATTACHED &&
+		    r.eax - (VMI_HV_VERSION & ~0xffffu) > (VMI_HV_VERSION & 0xffff)) {
+			hypercall(&r, VMI_HV_DETACH, trap->code);
+			result = TRAP_LIES;
+		}
+	}
+	if (result == TRAP_ATTACHED)
+		trap_narrow(&info, trap->calls);
+	else
+		zero(info.calls, sizeof(info.calls));
+	trap->wall_seen = shared->time.wall_version;
+	stubs_switch(trap, &info);
+	return result;
+}
