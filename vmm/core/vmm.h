@@ -230,13 +230,12 @@ struct vmm {
 	vmi_u64 period_least; /* ns, of periodic alarms; 0: 20,000 */
 
 	/* ---- The core's. */
-	vmi_u32 calls[8];    /* wanted and possible: offered */
-	vmi_u32 active[8];   /* calls, while attached; otherwise 0 */
-	vmi_u32 deferred[8]; /* of these: those that may wait in the queue */
-	bool virtual_flag;   /* vmi_shared.interrupts is the guest's interrupt flag */
-	vmi_u32 attached;    /* 0, or the version agreed on */
-	vmi_u32 revision;    /* of the guest: 3, 13, 6 */
-	vmi_u32 shared;	     /* guest-physical address of the areas; valid with VMI_HV_SHARED */
+	vmi_u32 calls[8];	     /* wanted and possible: offered */
+	vmi_u8 rows[VMI_CALL_COUNT]; /* core.h: ROW_*; 0 while not attached */
+	bool virtual_flag;	     /* vmi_shared.interrupts is the guest's interrupt flag */
+	vmi_u32 attached;	     /* 0, or the version agreed on */
+	vmi_u32 revision;	     /* of the guest: 3, 13, 6 */
+	vmi_u32 shared; /* guest-physical address of the areas; valid with VMI_HV_SHARED */
 	vmi_u32 wall_version, wall_seen;
 	struct vmm_vcpu *vcpus; /* vmm_vcpu.next: the last one first */
 };
@@ -298,7 +297,8 @@ void vmm_reset(struct vmm *vm);
 enum vmm_result vmm_call(struct vmm_vcpu *vcpu, struct vmm_regs *regs);
 /*
  * Perform what the vCPU has queued: at a page fault of its guest (then resume it, it may have
- * been the cause), and before the VMM itself reads the guest's tables.
+ * been the cause), and before the VMM itself reads the guest's tables. VMI_HV_DEFER asks for this
+ * on all vCPUs: the others do not run meanwhile.
  */
 enum vmm_result vmm_flush(struct vmm_vcpu *vcpu);
 static inline bool vmm_queue_empty(const struct vmm_vcpu *vcpu)
