@@ -107,11 +107,12 @@ bool segment_set_ldt(struct vcpu *cpu, u32 selector, u64 descriptor)
 	return true;
 }
 
+/* As LTR in QEMU has it, which takes no busy TSS for the stacks of gates; a processor takes both. */
 bool segment_set_tr(struct vcpu *cpu, u32 selector, u64 descriptor)
 {
 	__asm__ volatile("vmsave" : : "a"(cpu->vmcb) : "memory");
 	cpu->vmcb->tr = segment(selector, descriptor);
-	cpu->vmcb->tr.attributes |= ATTRIBUTE_BUSY;
+	cpu->vmcb->tr.attributes &= ~ATTRIBUTE_BUSY;
 	__asm__ volatile("vmload" : : "a"(cpu->vmcb) : "memory");
 	return true;
 }
