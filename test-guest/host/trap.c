@@ -53,6 +53,7 @@ enum { EAX, EBX, ECX, EDX, ESI, EDI, EBP, FLAGS, REGISTERS };
 
 static struct {
 	unsigned traps, attached, detached, delivered, flushed, performed;
+	unsigned sti, cli; /* that the ROM ran; CPL 3 may not */
 	unsigned number;
 	vmi_u32 r[REGISTERS], attach[3];
 	struct vmi_queued queue[VMI_SHARED_QUEUED];
@@ -164,6 +165,12 @@ static void on_signal(int signal, siginfo_t *info, void *context)
 	vmi_u32 transport = 0;
 
 	(void)info;
+	if (vmm.features & VMI_HV_CPU_IF && (code[0] == 0xfa || code[0] == 0xfb)) {
+		seen.cli += code[0] == 0xfa;
+		seen.sti += code[0] == 0xfb;
+		g[REG_EIP]++;
+		return;
+	}
 	if (code[0] == 0xe7 && code[1] == PORT)
 		transport = VMI_HV_OUT;
 	else if (code[0] == 0xcd && code[1] == VECTOR)
@@ -313,7 +320,7 @@ static void call(unsigned row, const vmi_u32 *r, vmi_u32 s1, vmi_u32 s2)
 	memcpy(frame.r, r, sizeof(frame.r));
 	frame.stack[0] = s1;
 	frame.stack[1] = s2;
-	seen.traps = 0;
+	seen.traps = seen.sti = seen.cli = 0;
 	seen.number = ~0u;
 	if ((records[row].convention & 0xf) == VMI_CONV_JUMP)
 		invoke_jump();
@@ -634,17 +641,19 @@ static void test_mask(void)
 
 static void test_interrupts(void)
 {
+	unsigned cpu_if = vmm.features & VMI_HV_CPU_IF ? 1 : 0;
 	struct vmi_shared *shared = area();
 	unsigned row, bad = 0;
 	vmi_u32 r[REGISTERS];
 
 	shared->interrupts = VMI_IF;
 	simple(VMI_ID_DisableInterrupts, 1, 2, 3);
-	ok(!seen.traps && !shared->interrupts, "%s: DisableInterrupts, no trap", path);
+	ok(!seen.traps && !shared->interrupts && !seen.cli, "%s: DisableInterrupts, no trap", path);
 	ok(simple(VMI_ID_GetInterruptMask, 1, 2, 3) == 0 && !seen.traps,
 	   "%s: GetInterruptMask, off", path);
 	simple(VMI_ID_EnableInterrupts, 1, 2, 3);
-	ok(!seen.traps && shared->interrupts == VMI_IF, "%s: EnableInterrupts, no trap", path);
+	ok(!seen.traps && shared->interrupts == VMI_IF && seen.sti == cpu_if && !seen.cli,
+	   "%s: EnableInterrupts, no trap", path);
 	ok(simple(VMI_ID_GetInterruptMask, 1, 2, 3) == VMI_IF && !seen.traps,
 	   "%s: GetInterruptMask, on", path);
 	shared->interrupts = 0;
@@ -662,7 +671,8 @@ static void test_interrupts(void)
 	ok(seen.traps == 1 && seen.number == VMI_HV_DELIVER && shared->interrupts == VMI_IF,
 	   "%s: SetInterruptMask delivers", path);
 	simple(VMI_ID_SetInterruptMask, VMI_IF | 0x246, 2, 3);
-	ok(!seen.traps && shared->interrupts == VMI_IF, "%s: SetInterruptMask on, no trap", path);
+	ok(!seen.traps && shared->interrupts == VMI_IF && seen.sti == cpu_if,
+	   "%s: SetInterruptMask on, no trap", path);
 	memcpy(r, poison, sizeof(r));
 	for (row = 0; row < VMI_CALL_COUNT; row++) {
 		bool leaves = (records[row].convention & 0xf) == VMI_CONV_JUMP ||
@@ -944,6 +954,13 @@ static void test_image(void)
 	ok(init() == 0 && seen.attached == 1 && area()->interrupts == 0x80 && area()->defer == 0x80,
 	   "%s: Init again leaves the area alone", path);
 	area()->defer = 0;
+	sound_vmm(VMI_HV_OUT, SHARED_FEATURES | VMI_HV_CPU_IF);
+	post();
+	ok(init() == 0, "%s: where EFLAGS.IF counts", path);
+	test_interrupts();
+	sound_vmm(VMI_HV_OUT, SHARED_FEATURES);
+	post();
+	init();
 	/* Init again, where the guest has both elsewhere by now. */
 	base = IMAGE + MOVED;
 	guest_memory = MOVED;
