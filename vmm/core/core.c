@@ -111,6 +111,14 @@ bool core_read(struct vmm_vcpu *vcpu, u32 linear, void *to, u32 bytes)
 	return copy_guest(vcpu, linear, to, bytes, false);
 }
 
+bool core_writable(struct vmm_vcpu *vcpu, u32 linear, u32 bytes)
+{
+	u32 last = linear + bytes - 1;
+
+	return last >= linear && vcpu->vm->ops->page(vcpu, linear, true) &&
+	       ((linear ^ last) < PAGE || vcpu->vm->ops->page(vcpu, last, true));
+}
+
 bool core_write(struct vmm_vcpu *vcpu, u32 linear, const void *from, u32 bytes)
 {
 	return copy_guest(vcpu, linear, (void *)(size_t)from, bytes, true);
@@ -166,16 +174,14 @@ static void set_active(struct vmm *vm, bool on)
 {
 	u32 i;
 
-	for (i = 0; i < 8; i++) {
-		vm->active[i] = on ? vm->calls[i] : 0;
-		vm->deferred[i] = 0;
+	for (i = 0; i < VMI_CALL_COUNT; i++) {
+		vm->rows[i] = 0;
+		if (on && bit_of(vm->calls, i))
+			vm->rows[i] = vm->features & VMI_HV_QUEUE && defer_class[i]
+					      ? ROW_ACTIVE | ROW_DEFERRED
+					      : ROW_ACTIVE;
 	}
-	if (on && (vm->features & VMI_HV_QUEUE))
-		for (i = 0; i < VMI_CALL_COUNT; i++)
-			if (defer_class[i])
-				vm->deferred[i >> 5] |= vm->active[i >> 5] & 1u << (i & 31);
-	vm->virtual_flag =
-		(vm->features & VMI_HV_SHARED) && bit_of(vm->active, VMI_ID_EnableInterrupts);
+	vm->virtual_flag = (vm->features & VMI_HV_SHARED) && vm->rows[VMI_ID_EnableInterrupts];
 }
 
 bool vmm_init(struct vmm *vm)
@@ -207,7 +213,8 @@ static void shared_reset(struct vmm_vcpu *vcpu)
 {
 	struct vmi_shared *shared = vcpu->shared;
 
-	shared->interrupts = 0;
+	/* Where EFLAGS.IF counts, too, it alone does until the guest's first call. */
+	shared->interrupts = vcpu->vm->features & VMI_HV_CPU_IF ? VMI_IF : 0;
 	shared->pending = 0;
 	shared->queue_next = VMI_SHARED_QUEUE;
 	shared->defer = 0;
@@ -339,38 +346,56 @@ static enum vmm_result info(struct vmm_vcpu *vcpu, struct vmm_regs *regs)
 	return VMM_CONTINUE;
 }
 
-/* Init, once more: an attached guest is detached first. */
+static void area_start(struct vmm_vcpu *vcpu)
+{
+	clear(vcpu->area, VMI_SHARED_SIZE);
+	vcpu->shared = vcpu->area;
+	shared_reset(vcpu);
+	core_copy(&vcpu->shared->time, &vcpu->own.time, sizeof(vcpu->own.time));
+	vmm_refresh(vcpu);
+}
+
+/*
+ * Init again, maybe on another CPU, finds the others in the middle of something: only
+ * where it differs, a guest that was attached is detached by then, whatever the VMM says
+ * to the new address.
+ */
 static enum vmm_result attach(struct vmm_vcpu *vcpu, struct vmm_regs *regs)
 {
 	struct vmm *vm = vcpu->vm;
 	bool shared = vm->features & VMI_HV_SHARED;
 	u32 version = regs->eax < vm->version ? regs->eax : vm->version;
+	u32 at = shared ? regs->edx : 0, flag = vmm_interrupt_flag(vcpu, regs->eflags);
 	struct vmm_vcpu *v;
 
 	if (version >> 16 != vm->version >> 16 || regs->eax >> 16 != version >> 16 ||
 	    (regs->ecx != 3 && regs->ecx != 13 && regs->ecx != 6))
 		return core_refuse(vcpu, regs);
-	if (shared && (!regs->edx || (regs->edx & (PAGE - 1)) || regs->edx > 0u - VMI_SHARED_SIZE))
+	if (shared && (!at || (at & (PAGE - 1)) || at > 0u - VMI_SHARED_SIZE))
 		return core_refuse(vcpu, regs);
-	if (vm->attached) {
-		if (vm->ops->detach)
-			vm->ops->detach(vcpu);
-		detach(vm);
+	if (vm->attached == version && vm->revision == regs->ecx && vm->shared == at) {
+		if (shared)
+			area_start(vcpu);
+	} else {
+		if (vm->attached) {
+			if (vm->ops->detach)
+				vm->ops->detach(vcpu);
+			detach(vm);
+		}
+		if (shared && !vm->ops->attach(vcpu, at))
+			return core_refuse(vcpu, regs);
+		vm->shared = at;
+		vm->revision = regs->ecx;
+		for (v = vm->vcpus; v && shared; v = v->next)
+			area_start(v);
+		vm->attached = version;
+		set_active(vm, true);
 	}
-	if (shared && !vm->ops->attach(vcpu, regs->edx))
-		return core_refuse(vcpu, regs);
-	vm->shared = shared ? regs->edx : 0;
-	vm->revision = regs->ecx;
-	for (v = vm->vcpus; v && shared; v = v->next) {
-		clear(v->area, VMI_SHARED_SIZE);
-		v->shared = v->area;
-		shared_reset(v);
-		core_copy(&v->shared->time, &v->own.time, sizeof(v->own.time));
-		vmm_refresh(v);
-	}
-	vcpu->shared->interrupts = regs->eflags & VMI_IF;
-	vm->attached = version;
-	set_active(vm, true);
+	/* Enabled or not, as before. */
+	if (!(vm->features & VMI_HV_CPU_IF) || regs->eflags & VMI_IF)
+		vcpu->shared->interrupts = flag;
+	if (!vcpu->shared->interrupts && vm->ops->pending)
+		vcpu->shared->pending = vm->ops->pending(vcpu);
 	regs->eax = version;
 	return VMM_CONTINUE;
 }
@@ -419,25 +444,77 @@ void core_deliver(struct vmm_vcpu *vcpu, struct vmm_regs *regs)
  * Calls
  */
 
+static enum vmm_result handle(struct vmm_vcpu *vcpu, struct vmm_regs *regs, u32 row)
+{
+	vcpu->counts.call[row]++;
+	return vmm_handlers[row](vcpu, regs);
+}
+
+static __attribute__((noinline)) enum vmm_result rare(struct vmm_vcpu *vcpu, struct vmm_regs *regs,
+						      u32 row)
+{
+	enum vmm_result result;
+
+	if (row >= VMI_CALL_COUNT)
+		return own_number(vcpu, regs);
+	if (!vcpu->vm->rows[row])
+		return core_refuse(vcpu, regs);
+	result = vmm_flush(vcpu);
+	return result == VMM_CONTINUE ? handle(vcpu, regs, row) : result;
+}
+
 enum vmm_result vmm_call(struct vmm_vcpu *vcpu, struct vmm_regs *regs)
 {
 	u32 row = regs->ebp ^ VMI_HV_TAG;
-	enum vmm_result result;
 
 	vcpu->counts.traps++;
 	regs->eflags &= ~EFLAGS_CF;
 	core_drop_page(vcpu);
-	if (__builtin_expect(row >= VMI_CALL_COUNT, 0))
-		return own_number(vcpu, regs);
-	if (__builtin_expect(!bit_of(vcpu->vm->active, row), 0))
-		return core_refuse(vcpu, regs);
-	if (vcpu->shared->queue_next != VMI_SHARED_QUEUE) {
-		result = vmm_flush(vcpu);
-		if (result != VMM_CONTINUE)
-			return result;
+	if (row < VMI_CALL_COUNT && vcpu->vm->rows[row] &&
+	    vcpu->shared->queue_next == VMI_SHARED_QUEUE)
+		return handle(vcpu, regs, row);
+	return rare(vcpu, regs, row);
+}
+
+static inline bool perform(struct vmm_vcpu *vcpu, struct vmm_regs *regs,
+			   const struct vmi_queued *entry)
+{
+	u32 row = regs->ebp ^ VMI_HV_TAG;
+
+	if (row >= VMI_CALL_COUNT || !(vcpu->vm->rows[row] & ROW_DEFERRED)) {
+		core_stop(vcpu, ~0u, "call", regs->ebp, "is not one that may wait");
+		return false;
 	}
-	vcpu->counts.call[row]++;
-	return vmm_handlers[row](vcpu, regs);
+	regs->eax = entry->eax;
+	regs->edx = entry->edx;
+	regs->ecx = entry->ecx;
+	regs->esi = entry->esi;
+	return handle(vcpu, regs, row) == VMM_CONTINUE;
+}
+
+/* What a page-table write comes to where nobody keeps shadows. False: not that simple. */
+static inline bool plain_write(struct vmm_vcpu *vcpu, u32 call, const struct vmi_queued *entry)
+{
+	u32 eax = entry->eax, edx = entry->edx, ecx = entry->ecx;
+	void *pte;
+
+	if (call == (VMI_HV_TAG | VMI_ID_SetPxE)) {
+		pte = core_entry(vcpu, edx, 4);
+		if (!pte)
+			return false;
+		__atomic_store_n((u32 *)pte, eax, __ATOMIC_RELAXED);
+		vcpu->counts.call[VMI_ID_SetPxE]++;
+		return true;
+	}
+	if (call == (VMI_HV_TAG | VMI_ID_SetPxELong)) {
+		pte = core_entry(vcpu, ecx, 8);
+		if (!pte)
+			return false;
+		core_store_long(pte, (u64)edx << 32 | eax);
+		vcpu->counts.call[VMI_ID_SetPxELong]++;
+		return true;
+	}
+	return false;
 }
 
 /*
@@ -447,12 +524,14 @@ enum vmm_result vmm_call(struct vmm_vcpu *vcpu, struct vmm_regs *regs)
  */
 enum vmm_result vmm_flush(struct vmm_vcpu *vcpu)
 {
+	const struct vmm *vm = vcpu->vm;
 	struct vmi_shared *shared = vcpu->shared;
-	u32 next = __atomic_load_n(&shared->queue_next, __ATOMIC_ACQUIRE);
-	const u32 *deferred = vcpu->vm->deferred;
+	u32 next = __atomic_load_n(&shared->queue_next, __ATOMIC_ACQUIRE), call, n, performed = 0;
+	bool plain = !vm->ops->entry_written &&
+		     (vm->rows[VMI_ID_SetPxE] & vm->rows[VMI_ID_SetPxELong] & ROW_DEFERRED);
 	struct vmi_queued *entry, *end;
 	struct vmm_regs regs;
-	u32 row, n;
+	bool done = true;
 
 	if (next == VMI_SHARED_QUEUE)
 		return VMM_CONTINUE;
@@ -463,28 +542,23 @@ enum vmm_result vmm_flush(struct vmm_vcpu *vcpu)
 	n = (next - VMI_SHARED_QUEUE) / VMI_QUEUED_SIZE;
 	vcpu->counts.flushes++;
 	core_drop_page(vcpu);
-	regs.ebx = regs.esp = regs.edi = regs.eip = regs.eflags = 0;
 	entry = (struct vmi_queued *)(void *)((u8 *)shared + VMI_SHARED_QUEUE);
-	for (end = entry + n; entry < end; entry++) {
-		regs.ebp = __atomic_load_n(&entry->call, __ATOMIC_ACQUIRE);
-		if (!regs.ebp)
+	regs.ebx = regs.esp = regs.edi = regs.eip = regs.eflags = 0;
+	vcpu->queued = true;
+	for (end = entry + n; entry < end && done; entry++) {
+		call = __atomic_load_n(&entry->call, __ATOMIC_ACQUIRE);
+		if (!call)
 			continue;
-		row = regs.ebp ^ VMI_HV_TAG;
-		if (row >= VMI_CALL_COUNT || !bit_of(deferred, row))
-			return core_stop(vcpu, ~0u, "call", regs.ebp, "is not one that may wait");
-		regs.eax = entry->eax;
-		regs.edx = entry->edx;
-		regs.ecx = entry->ecx;
-		regs.esi = entry->esi;
 		entry->call = 0;
-		vcpu->performed++;
-		vcpu->counts.queued++;
-		vcpu->counts.call[row]++;
-		vcpu->queued = true;
-		if (vmm_handlers[row](vcpu, &regs) != VMM_CONTINUE)
-			return VMM_STOPPED;
-		vcpu->queued = false;
+		performed++;
+		regs.ebp = call;
+		done = (plain && plain_write(vcpu, call, entry)) || perform(vcpu, &regs, entry);
 	}
+	vcpu->queued = false;
+	vcpu->counts.queued += performed;
+	vcpu->performed += performed;
+	if (!done)
+		return VMM_STOPPED;
 	if (vcpu->performed >= n) {
 		vcpu->performed = 0;
 		next = VMI_SHARED_QUEUE;
