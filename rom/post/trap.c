@@ -36,7 +36,7 @@ static u32 number(const char *s)
 	for (;; s++) {
 		u32 c = (u8)*s | 0x20;
 
-		digit = c <= '9' ? c - '0' : c >= 'a' ? c - 'a' + 10 : base;
+		digit = c <= '9' ? c - (u32)'0' : c >= 'a' ? c - (u32)'a' + 10 : base;
 		if (digit >= base)
 			return *s && *s != '\n' ? 0 : value;
 		value = value * base + digit;

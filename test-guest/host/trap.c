@@ -53,6 +53,7 @@ enum { EAX, EBX, ECX, EDX, ESI, EDI, EBP, FLAGS, REGISTERS };
 
 static struct {
 	unsigned traps, attached, detached, delivered, flushed, performed;
+	unsigned sti, cli; /* that the ROM ran; CPL 3 may not */
 	unsigned number;
 	vmi_u32 r[REGISTERS], attach[3];
 	struct vmi_queued queue[VMI_SHARED_QUEUED];
@@ -169,6 +170,8 @@ static void on_signal(int signal, siginfo_t *info, void *context)
 	(void)info;
 	if ((vmm.features & VMI_HV_CPU_IF) && (code[0] | 1) == 0xfb) {
 		cpu_if = code[0] == 0xfb;
+		seen.sti += cpu_if;
+		seen.cli += !cpu_if;
 		g[REG_EIP]++;
 		return;
 	}
@@ -321,7 +324,7 @@ static void call(unsigned row, const vmi_u32 *r, vmi_u32 s1, vmi_u32 s2)
 	memcpy(frame.r, r, sizeof(frame.r));
 	frame.stack[0] = s1;
 	frame.stack[1] = s2;
-	seen.traps = 0;
+	seen.traps = seen.sti = seen.cli = 0;
 	seen.number = ~0u;
 	if ((records[row].convention & 0xf) == VMI_CONV_JUMP)
 		invoke_jump();
@@ -653,17 +656,19 @@ static void test_mask(void)
 
 static void test_interrupts(void)
 {
+	unsigned counts = vmm.features & VMI_HV_CPU_IF ? 1 : 0;
 	struct vmi_shared *shared = area();
 	unsigned row, bad = 0;
 	vmi_u32 r[REGISTERS];
 
 	shared->interrupts = VMI_IF;
 	simple(VMI_ID_DisableInterrupts, 1, 2, 3);
-	ok(!seen.traps && !shared->interrupts, "%s: DisableInterrupts, no trap", path);
+	ok(!seen.traps && !shared->interrupts && !seen.cli, "%s: DisableInterrupts, no trap", path);
 	ok(simple(VMI_ID_GetInterruptMask, 1, 2, 3) == 0 && !seen.traps,
 	   "%s: GetInterruptMask, off", path);
 	simple(VMI_ID_EnableInterrupts, 1, 2, 3);
-	ok(!seen.traps && shared->interrupts == VMI_IF, "%s: EnableInterrupts, no trap", path);
+	ok(!seen.traps && shared->interrupts == VMI_IF && seen.sti == counts && !seen.cli,
+	   "%s: EnableInterrupts, no trap", path);
 	ok(simple(VMI_ID_GetInterruptMask, 1, 2, 3) == VMI_IF && !seen.traps,
 	   "%s: GetInterruptMask, on", path);
 	shared->interrupts = 0;
@@ -681,7 +686,8 @@ static void test_interrupts(void)
 	ok(seen.traps == 1 && seen.number == VMI_HV_DELIVER && shared->interrupts == VMI_IF,
 	   "%s: SetInterruptMask delivers", path);
 	simple(VMI_ID_SetInterruptMask, VMI_IF | 0x246, 2, 3);
-	ok(!seen.traps && shared->interrupts == VMI_IF, "%s: SetInterruptMask on, no trap", path);
+	ok(!seen.traps && shared->interrupts == VMI_IF && seen.sti == counts,
+	   "%s: SetInterruptMask on, no trap", path);
 	memcpy(r, poison, sizeof(r));
 	for (row = 0; row < VMI_CALL_COUNT; row++) {
 		bool leaves = (records[row].convention & 0xf) == VMI_CONV_JUMP ||
@@ -711,7 +717,8 @@ static void test_interrupts(void)
 	   "%s: SetEFLAGS delivers, and sets all flags", path);
 	r[EAX] = 0x8d7;
 	call(VMI_ID_SetEFLAGS, r, 0, 0);
-	ok((frame.r[FLAGS] & 0xdd5) == 0x8d5 && !seen.traps && !shared->interrupts,
+	ok((frame.r[FLAGS] & 0xdd5) == 0x8d5 && !seen.traps &&
+		   shared->interrupts == counts * VMI_IF && seen.cli == counts,
 	   "%s: SetEFLAGS off", path);
 	if (image->header.api_version_major == 3) {
 		unsigned iret, sysexit;
@@ -738,9 +745,9 @@ static void test_interrupts(void)
 		shared->pending = 1;
 		r[FLAGS] = 0x46;
 		call(row, r, 0, 0);
-		ok(!seen.traps && !shared->interrupts &&
+		ok(seen.traps == counts && shared->interrupts == counts * VMI_IF &&
 			   (frame.r[FLAGS] & ~(vmi_u32)VMI_IF) == 0x46,
-		   "%s: %s off, whatever is pending", path, names[row]);
+		   "%s: %s off", path, names[row]);
 	}
 	shared->pending = 0;
 }
@@ -1005,8 +1012,10 @@ static void test_image(void)
 	mprotect((void *)MEMORY, VMI_PROCESS_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC);
 	sound_vmm(VMI_HV_OUT, SHARED_FEATURES | VMI_HV_CPU_IF);
 	post();
-	if (ok(init() == 0, "%s: with EFLAGS.IF", path))
+	if (ok(init() == 0, "%s: with EFLAGS.IF", path)) {
+		test_interrupts();
 		test_cpu_if();
+	}
 }
 
 int main(int argc, char **argv)
