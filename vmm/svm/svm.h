@@ -69,6 +69,7 @@ struct cpuid {
 #define EXCEPTION_OF 4
 #define EXCEPTION_UD 6
 #define EXCEPTION_DF 8
+#define EXCEPTION_NP 11
 #define EXCEPTION_GP 13
 #define EXCEPTION_PF 14
 #define EXCEPTION_MC 18
@@ -225,6 +226,7 @@ struct insn {
 	u32 length;   /* with them */
 	u16 opcode;   /* 0x0fxx: two bytes */
 	u8 modrm;
+	u32 linear;    /* of the operand in memory, where addresses have 32 bits; otherwise 0 */
 	bool word;     /* operand size 16 */
 	u32 immediate; /* where the opcode has one */
 };
@@ -269,6 +271,7 @@ enum exit_kind io_exit(struct vcpu *cpu);
 bool segments_reload(struct vcpu *cpu);
 bool segment_set_ldt(struct vcpu *cpu, u32 selector, u64 descriptor);
 bool segment_set_tr(struct vcpu *cpu, u32 selector, u64 descriptor);
+void segment_exit(struct vcpu *cpu); /* LLDT, LTR */
 
 /* ------------------------------------------------------------------------
  * The interface to the ROM: vmm/core is what the calls mean
