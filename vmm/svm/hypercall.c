@@ -83,7 +83,9 @@ void attach_update(struct vcpu *cpu)
 	if (wanted)
 		vmm_refresh(cpu->core);
 	vmcb->intercept_exceptions = 0;
-	vmcb->intercept1 &= ~INTERCEPT_SOFTWARE;
+	vmcb->intercept1 &= ~(INTERCEPT_SOFTWARE | INTERCEPT_LDTR_WRITE | INTERCEPT_TR_WRITE);
+	if (wanted && (boot.trap & TRAP_CPU))
+		vmcb->intercept1 |= INTERCEPT_LDTR_WRITE | INTERCEPT_TR_WRITE;
 	if (wanted && (boot.trap & (TRAP_MMU | TRAP_CPU)))
 		vmcb->intercept_exceptions = 1u << EXCEPTION_PF;
 	if (wanted && (boot.trap & TRAP_IRQ)) {
@@ -130,6 +132,7 @@ void hypercall(struct vcpu *cpu, u32 length)
 			cpu_reset(cpu);
 			guest_load(cpu);
 		}
+		__asm__ volatile("sti" : : : "memory"); /* none is held any longer */
 		return;
 	}
 	result = vmm_call(cpu->core, &regs);
