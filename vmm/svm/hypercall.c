@@ -130,6 +130,7 @@ void hypercall(struct vcpu *cpu, u32 length)
 			cpu_reset(cpu);
 			guest_load(cpu);
 		}
+		__asm__ volatile("sti" : : : "memory"); /* none is held any longer */
 		return;
 	}
 	result = vmm_call(cpu->core, &regs);

@@ -84,8 +84,7 @@ struct regs {
 	X(vmmcall)                                                                                 \
 	X(port)                                                                                    \
 	X(interrupt)                                                                               \
-	X(window) X(exception) X(software) X(nmi) X(apic) X(control) X(cpuid) X(msr) X(io)         \
-		X(other)
+	X(window) X(exception) X(software) X(nmi) X(apic) X(control) X(cpuid) X(msr) X(io) X(other)
 #define EXIT_ENUM(name) EXIT_KIND_##name,
 #define EXIT_NAME(name) #name,
 enum exit_kind { EXIT_KINDS(EXIT_ENUM) EXIT_KIND_COUNT };
@@ -111,6 +110,7 @@ struct vcpu {
 
 	volatile bool open;	   /* the host lets an interrupt in just now (irq.c) */
 	volatile u32 interrupt;	   /* the one that came, or 0 */
+	u32 taken;		   /* acknowledged, not yet the guest's, or 0 */
 	bool held;		   /* interrupts wait until the guest can have them */
 	bool deliver;		   /* what is pending, after the call */
 	bool halted;		   /* no further without one */
@@ -301,6 +301,8 @@ u64 time_clock(enum vmm_clock which);
 void timer_set(struct vcpu *cpu, u64 deadline);
 /* An interrupt was acknowledged: false where it is the timer's, and not the guest's. */
 bool timer_took(struct vcpu *cpu, u32 vector);
+/* The hypervisor's own interrupt is what waits at the processor. */
+bool timer_waits(const struct vcpu *cpu);
 void lvtt_write(struct vcpu *cpu, u32 value);
 
 /* ------------------------------------------------------------------------
