@@ -17,7 +17,7 @@ $(VMM_USER): $(VMM_USER_OBJS)
 	@echo '  LD      $@'
 	$(Q)$(CC) -m32 -no-pie $(VMM_USER_SANITIZE) -o $@ $^
 
-$(O)/vmm/user/%.o: vmm/user/%.c $(wildcard vmm/user/*.h) include/vmi_abi.h
+$(O)/vmm/user/%.o: vmm/user/%.c $(wildcard vmm/user/*.h) $(VMM_CORE_HEADERS)
 	@echo '  CC      $@'
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(VMM_USER_CFLAGS) $(VMM_USER_SANITIZE) -c -o $@ $<
