@@ -678,29 +678,6 @@ CALL(SetInitialAPState, NEED(set_ap_state))
 
 #define NOT_ALIGNED "is not aligned"
 
-/* In one access, whatever the host's word is. */
-static inline u64 exchange_long(u64 *entry, u64 new)
-{
-#if __SIZEOF_POINTER__ == 8
-	return __atomic_exchange_n(entry, new, __ATOMIC_SEQ_CST);
-#else
-	u64 old = *(volatile u64 *)entry;
-	u32 tries;
-	u8 same;
-
-	/* Another vCPU that writes all the time does not hold up the VMM. */
-	for (tries = 1u << 16; tries; tries--) {
-		__asm__ volatile("lock cmpxchg8b %1"
-				 : "+A"(old), "+m"(*entry), "=@ccz"(same)
-				 : "b"((u32) new), "c"((u32)(new >> 32))
-				 : "memory");
-		if (same)
-			break;
-	}
-	return old;
-#endif
-}
-
 static inline enum vmm_result written(struct vmm_vcpu *vcpu, u32 ptep, unsigned int bytes,
 				      u32 flags)
 {
@@ -714,16 +691,10 @@ static enum vmm_result bad_ptep(struct vmm_vcpu *vcpu, struct vmm_regs *regs, u3
 	return core_fault(vcpu, regs, "ptep", ptep, ptep & (bytes - 1) ? NOT_ALIGNED : NOT_MAPPED);
 }
 
-/* The host's address of an entry; or NULL. */
-static inline void *entry_at(struct vmm_vcpu *vcpu, u32 ptep, u32 bytes)
-{
-	return ptep & (bytes - 1) ? NULL : core_page(vcpu, ptep);
-}
-
 static inline enum vmm_result set_entry(struct vmm_vcpu *vcpu, struct vmm_regs *regs, u32 ptep,
 					u32 pte, u32 flags)
 {
-	u32 *entry = entry_at(vcpu, ptep, 4);
+	u32 *entry = core_entry(vcpu, ptep, 4);
 
 	if (__builtin_expect(!entry, 0))
 		return bad_ptep(vcpu, regs, ptep, 4);
@@ -748,15 +719,11 @@ CALL(SetPte, NOTHING)
 
 static inline enum vmm_result set_long(struct vmm_vcpu *vcpu, struct vmm_regs *regs, u32 flags)
 {
-	u64 *entry = entry_at(vcpu, regs->ecx, 8), pte = long_of(regs->eax, regs->edx);
+	u64 *entry = core_entry(vcpu, regs->ecx, 8), pte = long_of(regs->eax, regs->edx);
 
 	if (__builtin_expect(!entry, 0))
 		return bad_ptep(vcpu, regs, regs->ecx, 8);
-#if __SIZEOF_POINTER__ == 8
-	__atomic_store_n(entry, pte, __ATOMIC_RELAXED);
-#else
-	exchange_long(entry, pte);
-#endif
+	core_store_long(entry, pte);
 	return written(vcpu, regs->ecx, 8, flags);
 }
 
@@ -773,14 +740,14 @@ ALIAS(SetPteLong, SetPxELong_v13)
 
 CALL(UpdatePxE, NEED(entry_written))
 {
-	if (!entry_at(vcpu, regs->eax, 4))
+	if (!core_entry(vcpu, regs->eax, 4))
 		return bad_ptep(vcpu, regs, regs->eax, 4);
 	return written(vcpu, regs->eax, 4, regs->edx);
 }
 
 CALL(UpdatePxELong, NEED(entry_written))
 {
-	if (!entry_at(vcpu, regs->eax, 8))
+	if (!core_entry(vcpu, regs->eax, 8))
 		return bad_ptep(vcpu, regs, regs->eax, 8);
 	return written(vcpu, regs->eax, 8, regs->edx);
 }
@@ -821,7 +788,7 @@ CALL(GetPxELong, NOTHING)
 
 static enum vmm_result swap(struct vmm_vcpu *vcpu, struct vmm_regs *regs, u32 ptep, u32 pte)
 {
-	u32 *entry = entry_at(vcpu, ptep, 4);
+	u32 *entry = core_entry(vcpu, ptep, 4);
 
 	if (!entry)
 		return bad_ptep(vcpu, regs, ptep, 4);
@@ -841,11 +808,11 @@ CALL(SwapPte, NOTHING)
 
 static enum vmm_result swap_long(struct vmm_vcpu *vcpu, struct vmm_regs *regs, u32 ptep, u64 pte)
 {
-	u64 *entry = entry_at(vcpu, ptep, 8);
+	u64 *entry = core_entry(vcpu, ptep, 8);
 
 	if (!entry)
 		return bad_ptep(vcpu, regs, ptep, 8);
-	done_long(regs, exchange_long(entry, pte));
+	done_long(regs, core_exchange_long(entry, pte));
 	return written(vcpu, ptep, 8, 0);
 }
 
@@ -874,7 +841,7 @@ static enum vmm_result test_bit(struct vmm_vcpu *vcpu, struct vmm_regs *regs, u3
 		regs->eax = 0;
 		return DONE;
 	}
-	entry = entry_at(vcpu, ptep, bytes);
+	entry = core_entry(vcpu, ptep, bytes);
 	if (!entry)
 		return bad_ptep(vcpu, regs, ptep, bytes);
 	entry += bit >> 5;

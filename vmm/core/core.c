@@ -166,16 +166,14 @@ static void set_active(struct vmm *vm, bool on)
 {
 	u32 i;
 
-	for (i = 0; i < 8; i++) {
-		vm->active[i] = on ? vm->calls[i] : 0;
-		vm->deferred[i] = 0;
+	for (i = 0; i < VMI_CALL_COUNT; i++) {
+		vm->rows[i] = 0;
+		if (on && bit_of(vm->calls, i))
+			vm->rows[i] = vm->features & VMI_HV_QUEUE && defer_class[i]
+					      ? ROW_ACTIVE | ROW_DEFERRED
+					      : ROW_ACTIVE;
 	}
-	if (on && (vm->features & VMI_HV_QUEUE))
-		for (i = 0; i < VMI_CALL_COUNT; i++)
-			if (defer_class[i])
-				vm->deferred[i >> 5] |= vm->active[i >> 5] & 1u << (i & 31);
-	vm->virtual_flag =
-		(vm->features & VMI_HV_SHARED) && bit_of(vm->active, VMI_ID_EnableInterrupts);
+	vm->virtual_flag = (vm->features & VMI_HV_SHARED) && vm->rows[VMI_ID_EnableInterrupts];
 }
 
 bool vmm_init(struct vmm *vm)
@@ -215,38 +213,27 @@ static void shared_reset(struct vmm_vcpu *vcpu)
 	vcpu->performed = 0;
 }
 
-/* Entries that a guest may not have emptied are not there any longer. */
-static void area_clear(struct vmm_vcpu *vcpu)
+static void clear(void *at, u32 bytes)
 {
-	u32 *word = vcpu->area, i;
+	u32 words = bytes / 4;
 
-	for (i = 0; i < VMI_SHARED_SIZE / 4; i++) {
-		word[i] = 0;
-		__asm__ volatile("" : : : "memory");
-	}
+	__asm__ volatile("rep stosl" : "+D"(at), "+c"(words) : "a"(0) : "memory");
 }
 
 bool vmm_vcpu_init(struct vmm_vcpu *vcpu)
 {
 	struct vmm *vm = vcpu->vm;
-	u8 *counts = (u8 *)&vcpu->counts;
-	u32 i;
 
 	if (vm->features & VMI_HV_SHARED && (!vcpu->area || (size_t)vcpu->area & (PAGE - 1)))
 		return false;
 	vcpu->next = vm->vcpus;
 	vcpu->number = vm->vcpus ? vm->vcpus->number + 1 : 0;
 	vm->vcpus = vcpu;
-	for (i = 0; i < sizeof(vcpu->counts); i++) {
-		counts[i] = 0;
-		__asm__ volatile("" : : : "memory");
-	}
+	clear(&vcpu->counts, sizeof(vcpu->counts));
 	vcpu->reason[0] = 0;
 	vcpu->time_version = 0;
 	vcpu->shared = &vcpu->own;
 	vmm_vcpu_reset(vcpu);
-	if (vm->features & VMI_HV_SHARED)
-		area_clear(vcpu);
 	return true;
 }
 
@@ -373,7 +360,7 @@ static enum vmm_result attach(struct vmm_vcpu *vcpu, struct vmm_regs *regs)
 	vm->shared = shared ? regs->edx : 0;
 	vm->revision = regs->ecx;
 	for (v = vm->vcpus; v && shared; v = v->next) {
-		area_clear(v);
+		clear(v->area, VMI_SHARED_SIZE);
 		v->shared = v->area;
 		shared_reset(v);
 		core_copy(&v->shared->time, &v->own.time, sizeof(v->own.time));
@@ -430,25 +417,77 @@ void core_deliver(struct vmm_vcpu *vcpu, struct vmm_regs *regs)
  * Calls
  */
 
+static enum vmm_result handle(struct vmm_vcpu *vcpu, struct vmm_regs *regs, u32 row)
+{
+	vcpu->counts.call[row]++;
+	return vmm_handlers[row](vcpu, regs);
+}
+
+static __attribute__((noinline)) enum vmm_result rare(struct vmm_vcpu *vcpu, struct vmm_regs *regs,
+						      u32 row)
+{
+	enum vmm_result result;
+
+	if (row >= VMI_CALL_COUNT)
+		return own_number(vcpu, regs);
+	if (!vcpu->vm->rows[row])
+		return core_refuse(vcpu, regs);
+	result = vmm_flush(vcpu);
+	return result == VMM_CONTINUE ? handle(vcpu, regs, row) : result;
+}
+
 enum vmm_result vmm_call(struct vmm_vcpu *vcpu, struct vmm_regs *regs)
 {
 	u32 row = regs->ebp ^ VMI_HV_TAG;
-	enum vmm_result result;
 
 	vcpu->counts.traps++;
 	regs->eflags &= ~EFLAGS_CF;
 	core_drop_page(vcpu);
-	if (__builtin_expect(row >= VMI_CALL_COUNT, 0))
-		return own_number(vcpu, regs);
-	if (__builtin_expect(!bit_of(vcpu->vm->active, row), 0))
-		return core_refuse(vcpu, regs);
-	if (vcpu->shared->queue_next != VMI_SHARED_QUEUE) {
-		result = vmm_flush(vcpu);
-		if (result != VMM_CONTINUE)
-			return result;
+	if (row < VMI_CALL_COUNT && vcpu->vm->rows[row] &&
+	    vcpu->shared->queue_next == VMI_SHARED_QUEUE)
+		return handle(vcpu, regs, row);
+	return rare(vcpu, regs, row);
+}
+
+static inline bool perform(struct vmm_vcpu *vcpu, struct vmm_regs *regs,
+			   const struct vmi_queued *entry)
+{
+	u32 row = regs->ebp ^ VMI_HV_TAG;
+
+	if (row >= VMI_CALL_COUNT || !(vcpu->vm->rows[row] & ROW_DEFERRED)) {
+		core_stop(vcpu, ~0u, "call", regs->ebp, "is not one that may wait");
+		return false;
 	}
-	vcpu->counts.call[row]++;
-	return vmm_handlers[row](vcpu, regs);
+	regs->eax = entry->eax;
+	regs->edx = entry->edx;
+	regs->ecx = entry->ecx;
+	regs->esi = entry->esi;
+	return handle(vcpu, regs, row) == VMM_CONTINUE;
+}
+
+/* What a page-table write comes to where nobody keeps shadows. False: not that simple. */
+static inline bool plain_write(struct vmm_vcpu *vcpu, u32 call, const struct vmi_queued *entry)
+{
+	u32 eax = entry->eax, edx = entry->edx, ecx = entry->ecx;
+	void *pte;
+
+	if (call == (VMI_HV_TAG | VMI_ID_SetPxE)) {
+		pte = core_entry(vcpu, edx, 4);
+		if (!pte)
+			return false;
+		__atomic_store_n((u32 *)pte, eax, __ATOMIC_RELAXED);
+		vcpu->counts.call[VMI_ID_SetPxE]++;
+		return true;
+	}
+	if (call == (VMI_HV_TAG | VMI_ID_SetPxELong)) {
+		pte = core_entry(vcpu, ecx, 8);
+		if (!pte)
+			return false;
+		core_store_long(pte, (u64)edx << 32 | eax);
+		vcpu->counts.call[VMI_ID_SetPxELong]++;
+		return true;
+	}
+	return false;
 }
 
 /*
@@ -458,12 +497,14 @@ enum vmm_result vmm_call(struct vmm_vcpu *vcpu, struct vmm_regs *regs)
  */
 enum vmm_result vmm_flush(struct vmm_vcpu *vcpu)
 {
+	const struct vmm *vm = vcpu->vm;
 	struct vmi_shared *shared = vcpu->shared;
-	u32 next = __atomic_load_n(&shared->queue_next, __ATOMIC_ACQUIRE);
-	const u32 *deferred = vcpu->vm->deferred;
+	u32 next = __atomic_load_n(&shared->queue_next, __ATOMIC_ACQUIRE), call, n, performed = 0;
+	bool plain = !vm->ops->entry_written &&
+		     (vm->rows[VMI_ID_SetPxE] & vm->rows[VMI_ID_SetPxELong] & ROW_DEFERRED);
 	struct vmi_queued *entry, *end;
 	struct vmm_regs regs;
-	u32 row, n;
+	bool done = true;
 
 	if (next == VMI_SHARED_QUEUE)
 		return VMM_CONTINUE;
@@ -474,28 +515,23 @@ enum vmm_result vmm_flush(struct vmm_vcpu *vcpu)
 	n = (next - VMI_SHARED_QUEUE) / VMI_QUEUED_SIZE;
 	vcpu->counts.flushes++;
 	core_drop_page(vcpu);
-	regs.ebx = regs.esp = regs.edi = regs.eip = regs.eflags = 0;
 	entry = (struct vmi_queued *)(void *)((u8 *)shared + VMI_SHARED_QUEUE);
-	for (end = entry + n; entry < end; entry++) {
-		regs.ebp = __atomic_load_n(&entry->call, __ATOMIC_ACQUIRE);
-		if (!regs.ebp)
+	regs.ebx = regs.esp = regs.edi = regs.eip = regs.eflags = 0;
+	vcpu->queued = true;
+	for (end = entry + n; entry < end && done; entry++) {
+		call = __atomic_load_n(&entry->call, __ATOMIC_ACQUIRE);
+		if (!call)
 			continue;
-		row = regs.ebp ^ VMI_HV_TAG;
-		if (row >= VMI_CALL_COUNT || !bit_of(deferred, row))
-			return core_stop(vcpu, ~0u, "call", regs.ebp, "is not one that may wait");
-		regs.eax = entry->eax;
-		regs.edx = entry->edx;
-		regs.ecx = entry->ecx;
-		regs.esi = entry->esi;
 		entry->call = 0;
-		vcpu->performed++;
-		vcpu->counts.queued++;
-		vcpu->counts.call[row]++;
-		vcpu->queued = true;
-		if (vmm_handlers[row](vcpu, &regs) != VMM_CONTINUE)
-			return VMM_STOPPED;
-		vcpu->queued = false;
+		performed++;
+		regs.ebp = call;
+		done = (plain && plain_write(vcpu, call, entry)) || perform(vcpu, &regs, entry);
 	}
+	vcpu->queued = false;
+	vcpu->counts.queued += performed;
+	vcpu->performed += performed;
+	if (!done)
+		return VMM_STOPPED;
 	if (vcpu->performed >= n) {
 		vcpu->performed = 0;
 		next = VMI_SHARED_QUEUE;

@@ -22,6 +22,10 @@ extern const u32 vmm_needs[VMI_CALL_COUNT];
 #define OP_INDEX(op) ((u32)(offsetof(struct vmm_ops, op) / sizeof(void *)))
 #define LEFT_TO_ROM ~0u
 
+/* vmm.rows: the call is offered; it may wait in the queue. */
+#define ROW_ACTIVE 1
+#define ROW_DEFERRED 2
+
 static inline bool bit_of(const u32 bits[8], u32 n)
 {
 	return bits[n >> 5] >> (n & 31) & 1;
@@ -40,13 +44,51 @@ static inline void core_drop_page(struct vmm_vcpu *vcpu)
 	vcpu->cached = 1;
 }
 
-/* The host's address of so many bytes, all in one page, to be written; or NULL. */
+/* The host's address of what does not reach into the next page, to be written; or NULL. */
 void *core_page_slow(struct vmm_vcpu *vcpu, u32 linear);
 static inline void *core_page(struct vmm_vcpu *vcpu, u32 linear)
 {
-	if (vcpu->cached == (linear & ~(PAGE - 1)))
+	if (__builtin_expect(vcpu->cached == (linear & ~(PAGE - 1)), 1))
 		return vcpu->host + (linear & (PAGE - 1));
 	return core_page_slow(vcpu, linear);
+}
+
+/* An entry of 4 or 8 bytes likewise: aligned. */
+static inline void *core_entry(struct vmm_vcpu *vcpu, u32 ptep, u32 bytes)
+{
+	return ptep & (bytes - 1) ? NULL : core_page(vcpu, ptep);
+}
+
+/* In one access, whatever the host's word is. */
+static inline u64 core_exchange_long(u64 *entry, u64 new)
+{
+#if __SIZEOF_POINTER__ == 8
+	return __atomic_exchange_n(entry, new, __ATOMIC_SEQ_CST);
+#else
+	u64 old = *(volatile u64 *)entry;
+	u32 tries;
+	u8 same;
+
+	/* Another vCPU that writes all the time does not hold up the VMM. */
+	for (tries = 1u << 16; tries; tries--) {
+		__asm__ volatile("lock cmpxchg8b %1"
+				 : "+A"(old), "+m"(*entry), "=@ccz"(same)
+				 : "b"((u32) new), "c"((u32)(new >> 32))
+				 : "memory");
+		if (same)
+			break;
+	}
+	return old;
+#endif
+}
+
+static inline void core_store_long(u64 *entry, u64 value)
+{
+#if __SIZEOF_POINTER__ == 8
+	__atomic_store_n(entry, value, __ATOMIC_RELAXED);
+#else
+	core_exchange_long(entry, value);
+#endif
 }
 
 /* Copy, all or nothing; false: not mapped, or it wraps. */

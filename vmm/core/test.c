@@ -1264,7 +1264,7 @@ static void anything(u32 vm_flags, u32 features, u32 rounds)
 			fake.tr = argument() & 0xffff;
 			if (!(random32() & 31))
 				VCPU->shared->interrupts = random32();
-			for (n = random32() & 3; n && features & VMI_HV_QUEUE; n--)
+			for (n = random32() & 31; n < 4 && features & VMI_HV_QUEUE; n++)
 				fake_queue(VCPU, VMI_HV_TAG | (random32() % VMI_CALL_COUNT),
 					   argument(), argument(), argument(), argument());
 			regs.eax = argument();

@@ -230,13 +230,12 @@ struct vmm {
 	vmi_u64 period_least; /* ns, of periodic alarms; 0: 20,000 */
 
 	/* ---- The core's. */
-	vmi_u32 calls[8];    /* wanted and possible: offered */
-	vmi_u32 active[8];   /* calls, while attached; otherwise 0 */
-	vmi_u32 deferred[8]; /* of these: those that may wait in the queue */
-	bool virtual_flag;   /* vmi_shared.interrupts is the guest's interrupt flag */
-	vmi_u32 attached;    /* 0, or the version agreed on */
-	vmi_u32 revision;    /* of the guest: 3, 13, 6 */
-	vmi_u32 shared;	     /* guest-physical address of the areas; valid with VMI_HV_SHARED */
+	vmi_u32 calls[8];	     /* wanted and possible: offered */
+	vmi_u8 rows[VMI_CALL_COUNT]; /* core.h: ROW_*; 0 while not attached */
+	bool virtual_flag;	     /* vmi_shared.interrupts is the guest's interrupt flag */
+	vmi_u32 attached;	     /* 0, or the version agreed on */
+	vmi_u32 revision;	     /* of the guest: 3, 13, 6 */
+	vmi_u32 shared; /* guest-physical address of the areas; valid with VMI_HV_SHARED */
 	vmi_u32 wall_version, wall_seen;
 	struct vmm_vcpu *vcpus; /* vmm_vcpu.next: the last one first */
 };
