@@ -259,6 +259,17 @@ static void interface(void)
 	END("a configuration that contradicts itself is not taken");
 
 	BEGIN;
+	fake_start(0, FEATURES);
+	vm.vcpus = NULL;
+	memset(&VCPU->next, 0xa5, sizeof(*VCPU) - offsetof(struct vmm_vcpu, next));
+	fake.timers = 0;
+	FACT(vmm_vcpu_init(VCPU) && fake_attach_as(3) == VMM_CONTINUE);
+	for (i = VMI_SHARED_TIME; i < sizeof(*VCPU->shared); i++)
+		FACT(!((u8 *)VCPU->area)[i]);
+	FACT(!fake.timers && !vmm_timer_fired(VCPU, 1));
+	END("a vCPU that is not zeroed: the guest sees nothing of it");
+
+	BEGIN;
 	start(0, FEATURES, 3);
 	FACT(VCPU->shared == VCPU->area && vcpus[1].shared == vcpus[1].area);
 	FACT(VCPU->shared->cr0 == fake.cr[0] && vcpus[1].shared->vcpu == 1);
