@@ -205,7 +205,8 @@ static void shared_reset(struct vmm_vcpu *vcpu)
 {
 	struct vmi_shared *shared = vcpu->shared;
 
-	shared->interrupts = 0;
+	/* Where EFLAGS.IF counts, too, it alone does until the guest's first call. */
+	shared->interrupts = vcpu->vm->features & VMI_HV_CPU_IF ? VMI_IF : 0;
 	shared->pending = 0;
 	shared->queue_next = VMI_SHARED_QUEUE;
 	shared->defer = 0;
@@ -337,7 +338,7 @@ static enum vmm_result info(struct vmm_vcpu *vcpu, struct vmm_regs *regs)
 	return VMM_CONTINUE;
 }
 
-/* Init, once more: an attached guest is detached first. */
+/* A guest that was attached is detached by then, whatever the VMM says to the new address. */
 static enum vmm_result attach(struct vmm_vcpu *vcpu, struct vmm_regs *regs)
 {
 	struct vmm *vm = vcpu->vm;
@@ -366,7 +367,7 @@ static enum vmm_result attach(struct vmm_vcpu *vcpu, struct vmm_regs *regs)
 		core_copy(&v->shared->time, &v->own.time, sizeof(v->own.time));
 		vmm_refresh(v);
 	}
-	vcpu->shared->interrupts = regs->eflags & VMI_IF;
+	vcpu->shared->interrupts |= regs->eflags & VMI_IF;
 	vm->attached = version;
 	set_active(vm, true);
 	regs->eax = version;

@@ -256,6 +256,15 @@ static void interface(void)
 	FACT(!vmm_init(&vm));
 	vm.transports = 0;
 	FACT(!vmm_init(&vm));
+	fake_start(0, FEATURES);
+	vcpus[1].area = (u8 *)vcpus[1].area + 16;
+	FACT(!vmm_vcpu_init(&vcpus[1]));
+	vcpus[1].area = (u8 *)vcpus[1].area - 16;
+	memset(vm.wanted, 0, sizeof(vm.wanted));
+	vmm_want(&vm, VMI_ID_SetCR3, true);
+	vmm_want(&vm, VMI_CALL_COUNT, true);
+	vmm_init(&vm);
+	FACT(vm.calls[VMI_ID_SetCR3 / 32] == 1u << VMI_ID_SetCR3 % 32);
 	END("a configuration that contradicts itself is not taken");
 
 	BEGIN;
@@ -387,6 +396,11 @@ static void tables(void)
 	fake.gdt[0] = AT(UNMAPPED, 0) - 0x28;
 	FACT(stopped_with(BAD(SetLDT, 0x28, 0, 0, 0, 0),
 			  "SetLDT: selector 00000028 has a descriptor that is not mapped"));
+	put_descriptor(0, 0);
+	memcpy(word(READ_ONLY, 0x28), &tss, 8);
+	fake.gdt[0] = AT(READ_ONLY, 0);
+	FACT(stopped_with(BAD(SetTR, 0x28, 0, 0, 0, 0),
+			  "SetTR: selector 00000028 has a descriptor that is not mapped"));
 	FACT(fake.ldt == 3 && fake.tr == 0x30);
 	END("selectors beyond limits, descriptors of other types");
 }
@@ -548,6 +562,11 @@ static void flags(u32 features, const char *name)
 	start(0, features, 6);
 	BEGIN;
 	FACT(vm.virtual_flag == virtual);
+	FACT(!vmm_interrupt_flag(&vcpus[1], 2));
+	FACT(!!vmm_interrupt_flag(&vcpus[1], 0x202) == (cpu_if || !virtual));
+	own(VMI_HV_ATTACH, VMI_HV_VERSION, SHARED_AT, 6);
+	FACT(vmm_interrupt_flag(VCPU, 0x202)); /* as the attaching one had it */
+	fake_attach_as(6);
 	regs.eflags = 2;
 	FACT(call_regs(ROW(GetInterruptMask)) == VMM_CONTINUE && !regs.eax);
 	called_well[ROW(GetInterruptMask)] = called_well[ROW(EnableInterrupts)] = true;
@@ -923,6 +942,16 @@ static void queue(void)
 	VCPU->shared->queue_next = VMI_SHARED_QUEUE;
 	fake_queue(VCPU, 1, 0, 0, 0, 0);
 	FACT(stopped_with(vmm_flush(VCPU), "queue: call 00000001 is not one that may wait"));
+	ops.entry_written = NULL;
+	VCPU->shared->queue_next = VMI_SHARED_QUEUE;
+	fake_queue(VCPU, QUEUED(SetPxE), 1, AT(3, 0), 0, 0);
+	fake_queue(VCPU, QUEUED(SetPxE), 1, AT(3, 2), 0, 0);
+	fake_queue(VCPU, QUEUED(SetPxE), 1, AT(3, 4), 0, 0);
+	FACT(stopped_with(vmm_flush(VCPU), "SetPxE: ptep c0003002 is not aligned"));
+	FACT(*word(3, 0) == 1 && !*word(3, 4));
+	VCPU->shared->queue_next = VMI_SHARED_QUEUE;
+	fake_queue(VCPU, QUEUED(SetPxELong), 1, 0, AT(READ_ONLY, 0), 0);
+	FACT(stopped_with(vmm_flush(VCPU), "SetPxELong: ptep c0007000 is not mapped"));
 	END("a queue that lies");
 
 	start(0, VMI_HV_SHARED, 3);
@@ -1061,6 +1090,8 @@ static void ap_state(void)
 	     fake.ap_states == 2 && !memcmp(&fake.ap, &ap, sizeof(ap)));
 	FACT(stopped_with(call(ROW(SetInitialAPState), AT(3, 0xfc1), 7, 0, 0, 0),
 			  "SetInitialAPState: state c0003fc1 is not mapped"));
+	FACT(stopped_with(call(ROW(SetInitialAPState), 4 * PAGE + 0xfc1, 7, 0, 0, 0),
+			  "SetInitialAPState: state 00004fc1 is not mapped"));
 	FACT(stopped_with(call(ROW(SetInitialAPState), 0xffffffc1, 7, 0, 0, 0),
 			  "SetInitialAPState: state ffffffc1 is not mapped"));
 	END("SetInitialAPState: a physical address in 13.x");

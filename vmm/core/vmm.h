@@ -297,7 +297,8 @@ void vmm_reset(struct vmm *vm);
 enum vmm_result vmm_call(struct vmm_vcpu *vcpu, struct vmm_regs *regs);
 /*
  * Perform what the vCPU has queued: at a page fault of its guest (then resume it, it may have
- * been the cause), and before the VMM itself reads the guest's tables.
+ * been the cause), and before the VMM itself reads the guest's tables. VMI_HV_DEFER asks for this
+ * on all vCPUs: the others do not run meanwhile.
  */
 enum vmm_result vmm_flush(struct vmm_vcpu *vcpu);
 static inline bool vmm_queue_empty(const struct vmm_vcpu *vcpu)
