@@ -216,7 +216,7 @@ static void shared_reset(struct vmm_vcpu *vcpu)
 
 static void clear(void *at, u32 bytes)
 {
-	u32 words = bytes / 4;
+	size_t words = bytes / 4; /* all of RCX */
 
 	__asm__ volatile("rep stosl" : "+D"(at), "+c"(words) : "a"(0) : "memory");
 }
@@ -227,12 +227,10 @@ bool vmm_vcpu_init(struct vmm_vcpu *vcpu)
 
 	if (vm->features & VMI_HV_SHARED && (!vcpu->area || (size_t)vcpu->area & (PAGE - 1)))
 		return false;
+	clear(&vcpu->next, sizeof(*vcpu) - offsetof(struct vmm_vcpu, next));
 	vcpu->next = vm->vcpus;
 	vcpu->number = vm->vcpus ? vm->vcpus->number + 1 : 0;
 	vm->vcpus = vcpu;
-	clear(&vcpu->counts, sizeof(vcpu->counts));
-	vcpu->reason[0] = 0;
-	vcpu->time_version = 0;
 	vcpu->shared = &vcpu->own;
 	vmm_vcpu_reset(vcpu);
 	return true;
