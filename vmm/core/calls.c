@@ -380,10 +380,16 @@ CALL(UpdateKernelStack, NEED2(get_tr, get_gdt))
 	return core_fault(vcpu, regs, "SS0", regs->eax, "is not allowed");
 }
 
+/* SS0 is the one that the TSS has. */
 CALL(UpdateKernelStack_v13, NOTHING)
 {
-	if (!core_write(vcpu, regs->eax + TSS_ESP0, &regs->edx, 4))
+	u32 ss0 = 0;
+
+	if (!core_write(vcpu, regs->eax + TSS_ESP0, &regs->edx, 4) ||
+	    (OPS->kernel_stack && !core_read(vcpu, regs->eax + TSS_SS0, &ss0, 2)))
 		return core_fault(vcpu, regs, "tss", regs->eax, NOT_MAPPED);
+	if (OPS->kernel_stack && !OPS->kernel_stack(vcpu, ss0, regs->edx))
+		return core_fault(vcpu, regs, "SS0", ss0, "is not allowed");
 	return DONE;
 }
 
@@ -549,11 +555,16 @@ CALL(SaveAndDisableIRQs, FLAG)
 	return set_interrupts(vcpu, regs, 0);
 }
 
-/* All flags are the output, CF among them: the native stub has to set them. */
+/*
+ * All flags are the output, CF among them: the native stub has to set them. Where a
+ * handler is entered now, that comes behind it.
+ */
 CALL(SetEFLAGS, FLAG)
 {
+	enum vmm_result result = core_refuse(vcpu, regs);
+
 	set_interrupts(vcpu, regs, regs->eax);
-	return core_refuse(vcpu, regs);
+	return result;
 }
 
 /* Their stubs set the flag in vmi_shared, and trap as VMI_HV_DELIVER. */
@@ -581,8 +592,8 @@ CALL(Halt, FLAG)
 {
 	bool pending = OPS->pending(vcpu);
 
-	set_interrupts(vcpu, regs, VMI_IF);
 	regs->eflags |= VMI_IF;
+	set_interrupts(vcpu, regs, VMI_IF);
 	return pending ? DONE : VMM_HALTED;
 }
 ALIAS(SafeHalt, Halt)
@@ -752,13 +763,16 @@ CALL(UpdatePxELong, NEED(entry_written))
 	return written(vcpu, regs->eax, 8, regs->edx);
 }
 
+/* In one load: another vCPU may write, and the processor sets A and D. */
 CALL(GetPxE, NOTHING)
 {
-	u32 value;
+	const u32 *entry = NULL;
 
-	if ((regs->eax & 3) || !core_read(vcpu, regs->eax, &value, 4))
+	if (!(regs->eax & 3))
+		entry = OPS->page(vcpu, regs->eax, false);
+	if (!entry)
 		return bad_ptep(vcpu, regs, regs->eax, 4);
-	regs->eax = value;
+	regs->eax = __atomic_load_n(entry, __ATOMIC_RELAXED);
 	return DONE;
 }
 

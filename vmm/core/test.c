@@ -3,6 +3,7 @@
  * The core against a VMM that is played (fake.h), as TAP: each call with arguments that are
  * right, each with arguments that are wrong, and all with anything.
  */
+#include <pthread.h>
 #include <stdarg.h>
 #include "fake.h"
 
@@ -490,9 +491,14 @@ static void kernel_stack(void)
 	ops.kernel_stack = fake_kernel_stack;
 	FACT(DONE_(call(ROW(UpdateKernelStack), 0xffff0068, 0x1234, 0, 0, 0)) && fake.ss0 == 0x68 &&
 	     fake.esp0 == 0x1234);
+	*word(3, 8) = 0xffff0070;
+	FACT(DONE_(call(ROW(UpdateKernelStack_v13), AT(3, 0), 0x5678, 0, 0, 0)) &&
+	     *word(3, 4) == 0x5678 && fake.esp0 == 0x5678 && fake.ss0 == 0x70);
 	fake.refuse = true;
 	FACT(stopped_with(BAD(UpdateKernelStack, 0x68, 1, 0, 0, 0),
 			  "UpdateKernelStack: SS0 00000068 is not allowed"));
+	FACT(stopped_with(BAD(UpdateKernelStack_v13, AT(3, 0), 1, 0, 0, 0),
+			  "UpdateKernelStack_v13: SS0 00000070 is not allowed"));
 	END("UpdateKernelStack: by the TSS in memory, by the VMM");
 }
 
@@ -635,6 +641,42 @@ static void flags(u32 features, const char *name)
  * Page tables
  */
 
+/* Enters the handler at once, with the flags that it begins with. */
+static u32 frame_flags;
+static void deliver_at_once(struct vmm_vcpu *vcpu, struct vmm_regs *to)
+{
+	frame_flags = vmm_frame_flags(vcpu, to->eflags);
+	to->eflags = 2;
+	to->eip = 0xc0123456;
+	fake_deliver(vcpu, to);
+}
+
+static void delivered_at_once(void)
+{
+	static const u32 rows[] = { ROW(Halt), ROW(EnableInterrupts), ROW(SetInterruptMask),
+				    ROW(SetEFLAGS), ROW(DeliverInterrupts) };
+	const u32 all_features[] = { 0, FEATURES, FEATURES | VMI_HV_CPU_IF };
+	u32 f, i;
+
+	BEGIN;
+	for (f = 0; f < 3; f++) {
+		start(0, all_features[f], 3);
+		ops.deliver = deliver_at_once;
+		for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+			memset(&regs, 0, sizeof(regs));
+			regs.eax = VMI_IF;
+			regs.eflags = 2;
+			regs.ebp = VMI_HV_TAG | rows[i];
+			fake.pending = true;
+			FACT(vmm_call(VCPU, &regs) == VMM_CONTINUE);
+			FACT(regs.eip == 0xc0123456 && regs.eflags == 2);
+			/* What the guest comes back to: refused is refused. */
+			FACT(frame_flags == (VMI_IF | 2 | (rows[i] == ROW(SetEFLAGS))));
+		}
+	}
+	END("a handler that is entered at once begins with its own flags");
+}
+
 #define OLD 0x0000000512345067ull
 #define NEW 0x0000000a9abcd063ull
 #define E AT(3, 0x28)
@@ -677,6 +719,43 @@ static bool around(void)
 		FACT(stopped_with(BAD(name, __VA_ARGS__), #name ": ptep " reason));                \
 		FACT(!fake.entries);                                                               \
 	} while (0)
+
+static bool writing;
+
+/* The other vCPU: 1111... and 2222... in turn. */
+static void *writer(void *unused)
+{
+	u64 *to = (u64 *)(void *)word(3, 0x28);
+
+	while (__atomic_load_n(&writing, __ATOMIC_RELAXED)) {
+		__atomic_store_n(to, 0x1111111111111111ull, __ATOMIC_RELAXED);
+		__atomic_store_n(to, 0x2222222222222222ull, __ATOMIC_RELAXED);
+	}
+	return unused;
+}
+
+/* How often it is neither. */
+static u32 torn(u32 row)
+{
+	u32 i, last = 0, changes = 0, count = 0;
+	pthread_t thread;
+
+	entry_is(0x1111111111111111ull);
+	writing = true;
+	if (pthread_create(&thread, NULL, writer, NULL))
+		return ~0u;
+	for (i = 0; i < 3000000 && changes < 20000; i++) {
+		regs.eax = E;
+		regs.ebp = VMI_HV_TAG | row;
+		vmm_call(VCPU, &regs);
+		count += regs.eax != 0x11111111 && regs.eax != 0x22222222;
+		changes += regs.eax != last;
+		last = regs.eax;
+	}
+	__atomic_store_n(&writing, false, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	return count;
+}
 
 static void page_tables(void)
 {
@@ -768,6 +847,10 @@ static void page_tables(void)
 	WRONG(TestAndSetPteBitLong, "c0003004 is not aligned", 1, AT(3, 4), 0, 0, 0);
 	FACT(entry() == OLD && around() && !*word(READ_ONLY, 0));
 	END("entries: not mapped, read-only, not aligned");
+
+	BEGIN;
+	FACT(!torn(ROW(GetPxE)) && !torn(ROW(GetPxELong)));
+	END("entries: read in one piece while another vCPU writes");
 
 	start(VMM_NATIVE_FAULTS, FEATURES, 3);
 	BEGIN;
@@ -1391,6 +1474,7 @@ int main(void)
 	flags(0, "no page");
 	flags(FEATURES, "the page's flag");
 	flags(FEATURES | VMI_HV_CPU_IF, "both flags");
+	delivered_at_once();
 	page_tables();
 	memory();
 	queue();
