@@ -195,6 +195,7 @@ bool vmm_init(struct vmm *vm)
 	for (i = 0; i < 8; i++)
 		vm->calls[i] &= vm->wanted[i];
 	vm->attached = vm->revision = vm->shared = 0;
+	vm->attaching = false;
 	vm->wall_version = vm->wall_seen = 0;
 	vm->vcpus = NULL;
 	set_active(vm, false);
@@ -316,7 +317,7 @@ bool vmm_info(const struct vmm *vm, u32 n, u32 out[4])
 
 bool vmm_cpuid(const struct vmm *vm, u32 leaf, u32 out[4])
 {
-	if (!vmm_info(vm, leaf - vm->leaf, out))
+	if (!vmm_info(vm, vm->leaf ? leaf - vm->leaf : ~0u, out))
 		return false;
 	if (leaf == vm->leaf)
 		out[0] += leaf;
@@ -336,10 +337,34 @@ static enum vmm_result info(struct vmm_vcpu *vcpu, struct vmm_regs *regs)
 	return VMM_CONTINUE;
 }
 
+/* The virtual flag is in EFLAGS.IF again. */
+static void let_go(struct vmm_vcpu *vcpu, struct vmm_regs *regs)
+{
+	struct vmm *vm = vcpu->vm;
+
+	regs->eflags = vmm_frame_flags(vcpu, regs->eflags);
+	if (vm->ops->detach)
+		vm->ops->detach(vcpu);
+	detach(vm);
+}
+
+static enum vmm_result leave(struct vmm_vcpu *vcpu, struct vmm_regs *regs)
+{
+	enum vmm_result result;
+
+	if (!vcpu->vm->attached)
+		return core_refuse(vcpu, regs);
+	result = vmm_flush(vcpu);
+	if (result == VMM_CONTINUE)
+		let_go(vcpu, regs);
+	return result;
+}
+
 /* A guest that was attached is detached by then, whatever the VMM says to the new address. */
 static enum vmm_result attach(struct vmm_vcpu *vcpu, struct vmm_regs *regs)
 {
 	struct vmm *vm = vcpu->vm;
+	const struct vmm_ops *ops = vm->ops;
 	bool shared = vm->features & VMI_HV_SHARED;
 	u32 version = regs->eax < vm->version ? regs->eax : vm->version;
 	struct vmm_vcpu *v;
@@ -349,12 +374,9 @@ static enum vmm_result attach(struct vmm_vcpu *vcpu, struct vmm_regs *regs)
 		return core_refuse(vcpu, regs);
 	if (shared && (!regs->edx || (regs->edx & (PAGE - 1)) || regs->edx > 0u - VMI_SHARED_SIZE))
 		return core_refuse(vcpu, regs);
-	if (vm->attached) {
-		if (vm->ops->detach)
-			vm->ops->detach(vcpu);
-		detach(vm);
-	}
-	if (shared && !vm->ops->attach(vcpu, regs->edx))
+	if (vm->attached)
+		let_go(vcpu, regs);
+	if (shared && !ops->attach(vcpu, regs->edx))
 		return core_refuse(vcpu, regs);
 	vm->shared = shared ? regs->edx : 0;
 	vm->revision = regs->ecx;
@@ -363,8 +385,10 @@ static enum vmm_result attach(struct vmm_vcpu *vcpu, struct vmm_regs *regs)
 		v->shared = v->area;
 		shared_reset(v);
 		core_copy(&v->shared->time, &v->own.time, sizeof(v->own.time));
-		vmm_refresh(v);
+		/* Something may have come before there was a place to say so. */
+		v->shared->pending = v != vcpu || (ops->pending && ops->pending(v));
 	}
+	vmm_refresh(vcpu);
 	vcpu->shared->interrupts |= regs->eflags & VMI_IF;
 	vm->attached = version;
 	set_active(vm, true);
@@ -379,19 +403,19 @@ static enum vmm_result own_number(struct vmm_vcpu *vcpu, struct vmm_regs *regs)
 
 	if (regs->ebp == (VMI_HV_TAG | VMI_HV_INFO))
 		return info(vcpu, regs);
-	if (regs->ebp == (VMI_HV_TAG | VMI_HV_ATTACH))
-		return attach(vcpu, regs);
+	if (regs->ebp == (VMI_HV_TAG | VMI_HV_ATTACH) ||
+	    regs->ebp == (VMI_HV_TAG | VMI_HV_DETACH)) {
+		/* One at a time: what another vCPU asks for meanwhile is refused. */
+		if (__atomic_exchange_n(&vm->attaching, true, __ATOMIC_ACQUIRE))
+			return core_refuse(vcpu, regs);
+		result = regs->ebp == (VMI_HV_TAG | VMI_HV_ATTACH) ? attach(vcpu, regs)
+								   : leave(vcpu, regs);
+		__atomic_store_n(&vm->attaching, false, __ATOMIC_RELEASE);
+		return result;
+	}
 	if (!vm->attached)
 		return core_refuse(vcpu, regs);
 	switch (regs->ebp) {
-	case VMI_HV_TAG | VMI_HV_DETACH:
-		result = vmm_flush(vcpu);
-		if (result == VMM_CONTINUE) {
-			if (vm->ops->detach)
-				vm->ops->detach(vcpu);
-			detach(vm);
-		}
-		return result;
 	case VMI_HV_TAG | VMI_HV_FLUSH:
 		return vmm_flush(vcpu);
 	case VMI_HV_TAG | VMI_HV_DELIVER:
@@ -537,4 +561,12 @@ enum vmm_result vmm_flush(struct vmm_vcpu *vcpu)
 	}
 	__atomic_store_n(&shared->queue_next, next, __ATOMIC_RELEASE);
 	return VMM_CONTINUE;
+}
+
+enum vmm_result vmm_page_fault(struct vmm_vcpu *vcpu)
+{
+	u32 before = vcpu->counts.queued;
+	enum vmm_result result = vmm_flush(vcpu);
+
+	return result == VMM_CONTINUE && vcpu->counts.queued != before ? VMM_AGAIN : result;
 }

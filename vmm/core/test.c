@@ -151,6 +151,47 @@ static void start(u32 flags, u32 features, u32 revision)
  * The interface's own numbers
  */
 
+static bool attach_while(struct vmm_vcpu *vcpu, u32 physical)
+{
+	struct vmm_regs other = regs;
+	u32 n;
+
+	for (n = VMI_HV_ATTACH; n <= VMI_HV_DETACH; n++) {
+		other.ebp = VMI_HV_TAG | n;
+		FACT(vmm_call(&vcpus[1], &other) == VMM_CONTINUE && (other.eflags & CF));
+	}
+	/* Too early for the area, too late for the flag. */
+	fake.pending = true;
+	vmm_set_pending(vcpu);
+	vmm_set_pending(&vcpus[1]);
+	return fake_attach(vcpu, physical);
+}
+
+static void detach_while(struct vmm_vcpu *vcpu)
+{
+	FACT(attach_while(vcpu, SHARED_AT));
+	fake_detach(vcpu);
+}
+
+static void attach_races(void)
+{
+	ops = fake_ops;
+	ops.attach = attach_while;
+	ops.detach = detach_while;
+	BEGIN;
+	FACT(fake_start(0, FEATURES) && fake_attach_as(3) == VMM_CONTINUE && !(regs.eflags & CF));
+	FACT(vm.attached && VCPU->shared->pending && vcpus[1].shared->pending);
+	VCPU->shared->interrupts = 0;
+	FACT(DONE_(own(VMI_HV_DETACH, 0, 0, 0)) && !vm.attached && !(regs.eflags & VMI_IF));
+	FACT(DONE_(own(VMI_HV_ATTACH, VMI_HV_VERSION, SHARED_AT, 3)));
+	FACT(VCPU->shared->interrupts == VMI_IF);
+	VCPU->shared->interrupts = 0;
+	FACT(DONE_(own(VMI_HV_ATTACH, VMI_HV_VERSION, SHARED_AT, 3)));
+	FACT(!VCPU->shared->interrupts && fake.detached == 2);
+	END("ATTACH, DETACH: one at a time; neither the flag nor what is pending is lost");
+	ops = fake_ops;
+}
+
 static void interface(void)
 {
 	u32 out[4], i, rows = 0;
@@ -168,6 +209,8 @@ static void interface(void)
 	     out[1] == VMI_HV_SIGNATURE_EBX);
 	FACT(vmm_cpuid(&vm, vm.leaf + 1, out) && out[0] == VMI_HV_VERSION);
 	FACT(!vmm_cpuid(&vm, vm.leaf - 1, out) && !vmm_cpuid(&vm, vm.leaf + 4, out));
+	vm.leaf = 0; /* the processor's own */
+	FACT(!vmm_cpuid(&vm, 0, out) && !vmm_cpuid(&vm, 1, out) && !out[0]);
 	for (i = 0; i < 4; i++) {
 		FACT(own(VMI_HV_INFO, i, 0, 0) == VMM_CONTINUE && !(regs.eflags & CF));
 		vmm_info(&vm, i, out);
@@ -278,6 +321,8 @@ static void interface(void)
 		FACT(!((u8 *)VCPU->area)[i]);
 	FACT(!fake.timers && !vmm_timer_fired(VCPU, 1));
 	END("a vCPU that is not zeroed: the guest sees nothing of it");
+
+	attach_races();
 
 	BEGIN;
 	start(0, FEATURES, 3);
@@ -570,8 +615,10 @@ static void flags(u32 features, const char *name)
 	FACT(vm.virtual_flag == virtual);
 	FACT(!vmm_interrupt_flag(&vcpus[1], 2));
 	FACT(!!vmm_interrupt_flag(&vcpus[1], 0x202) == (cpu_if || !virtual));
+	own(VMI_HV_DETACH, 0, 0, 0);
 	own(VMI_HV_ATTACH, VMI_HV_VERSION, SHARED_AT, 6);
 	FACT(vmm_interrupt_flag(VCPU, 0x202)); /* as the attaching one had it */
+	own(VMI_HV_DETACH, 0, 0, 0);
 	fake_attach_as(6);
 	regs.eflags = 2;
 	FACT(call_regs(ROW(GetInterruptMask)) == VMM_CONTINUE && !regs.eax);
@@ -992,7 +1039,12 @@ static void queue(void)
 	FACT(DONE_(own(VMI_HV_FLUSH, 0, 0, 0)) && *word(3, 4) == 0x51 && !vmm_queue_empty(VCPU));
 	fake_queue(VCPU, QUEUED(SetPxE), 0x52, AT(3, 4), 1, 0);
 	FACT(DONE_(own(VMI_HV_FLUSH, 0, 0, 0)) && *word(3, 4) == 0x52 && !vmm_queue_empty(VCPU));
-	VCPU->shared->queue_next = VMI_SHARED_QUEUE + 3 * VMI_QUEUED_SIZE;
+	/* Its page faults are its own: nothing was queued that could be the cause. */
+	FACT(vmm_page_fault(VCPU) == VMM_CONTINUE && !vmm_queue_empty(VCPU));
+	fake_queue(VCPU, QUEUED(SetPxE), 0x54, AT(3, 4), 1, 0);
+	FACT(vmm_page_fault(VCPU) == VMM_AGAIN && *word(3, 4) == 0x54);
+	FACT(vmm_page_fault(VCPU) == VMM_CONTINUE);
+	VCPU->shared->queue_next = VMI_SHARED_QUEUE + 4 * VMI_QUEUED_SIZE;
 	{
 		struct vmi_queued *first =
 			(struct vmi_queued *)(void *)((u8 *)VCPU->area + VMI_SHARED_QUEUE);
@@ -1024,7 +1076,7 @@ static void queue(void)
 	FACT(stopped_with(vmm_flush(VCPU), may_not_wait(VMI_HV_ATTACH)));
 	VCPU->shared->queue_next = VMI_SHARED_QUEUE;
 	fake_queue(VCPU, 1, 0, 0, 0, 0);
-	FACT(stopped_with(vmm_flush(VCPU), "queue: call 00000001 is not one that may wait"));
+	FACT(stopped_with(vmm_page_fault(VCPU), "queue: call 00000001 is not one that may wait"));
 	ops.entry_written = NULL;
 	VCPU->shared->queue_next = VMI_SHARED_QUEUE;
 	fake_queue(VCPU, QUEUED(SetPxE), 1, AT(3, 0), 0, 0);
