@@ -688,12 +688,12 @@ enum vmi_call {
 };
 
 /*
- * Rows that a VMM gets all or none of, as far as the guest's revision has them:
- * a flag or a clock cannot be half its own. The first group only with VMI_HV_SHARED.
+ * Rows that a VMM gets all or none of: a flag or a clock cannot be half its own.
+ * The first group only with VMI_HV_SHARED.
  */
 #define VMI_IS_IRQ_CALL(row)                                                                       \
 	(((row) >= VMI_ID_EnableInterrupts && (row) <= VMI_ID_SysRet) || (row) == VMI_ID_Halt ||   \
-	 (row) == VMI_ID_SafeHalt || (row) == VMI_ID_Shutdown)
+	 (row) == VMI_ID_SafeHalt)
 #define VMI_IS_TIME_CALL(row)                                                                      \
 	((row) >= VMI_ID_GetCycleFrequency && (row) <= VMI_ID_WallclockUpdated)
 

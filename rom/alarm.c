@@ -35,14 +35,6 @@
 #define PIC_SLAVE_MASK 0xa1
 #define PIC_IRQ8 0x01
 
-#define APIC_IRR 0x200 /* eight registers of 32 vectors each */
-#define APIC_ICR 0x300
-#define APIC_LVTT 0x320
-#define APIC_INITIAL_COUNT 0x380
-#define APIC_DIVIDE 0x3e0
-#define DIVIDE_BY_1 0x0b
-#define LVTT_MASKED (1u << 16)
-#define LVTT_MODE (3u << 17)
 #define LVTT_PERIODIC (1u << 17)
 #define LVTT_DEADLINE (2u << 17)
 #define ICR_SELF (1u << 18 | 1u << 14) /* fixed, to itself */
@@ -51,13 +43,6 @@
 
 #define NEVER (~0ull)
 #define NEAR 18 /* second >> 18: 4 us */
-
-static u64 now(struct cpu *cpu)
-{
-	struct state *state = cpu->state;
-
-	return state->clock.kind == CLOCK_kvmclock ? kvmclock_now(state, cpu) : rdtsc();
-}
 
 static bool past(const struct alarm *alarm, const struct cpu *cpu)
 {
@@ -129,24 +114,16 @@ static __attribute__((noinline)) u32 get(const struct window *window, u32 offset
 	return apic_get(window, offset);
 }
 
-static __attribute__((noinline)) void set_msr(u32 offset, u32 value)
+static __attribute__((noinline)) void set(const struct window *window, u32 offset, u32 value)
 {
-	wrmsr(X2APIC_MSR + (offset >> 4), value);
-}
-
-static __attribute__((noinline)) void set(u32 offset, u32 value, u32 apic)
-{
-	if (apic)
-		*(volatile u32 *)at(apic + offset) = value;
-	else
-		set_msr(offset, value);
+	apic_set(window, offset, value);
 }
 
 /* The store to LVTT first [SDM vol. 3, 10.5.4.1]. */
 static __attribute__((noinline)) void deadline_arm(struct window *window, struct cpu *cpu, u32 lvtt)
 {
 	if ((lvtt & LVTT_MODE) != LVTT_DEADLINE)
-		set(APIC_LVTT, (lvtt & ~LVTT_MODE) | LVTT_DEADLINE, window->apic);
+		set(window, APIC_LVTT, (lvtt & ~LVTT_MODE) | LVTT_DEADLINE);
 	__asm__ volatile("mfence" : : : "memory");
 	wrmsr(IA32_TSC_DEADLINE,
 	      cpu->distance ? rdtsc() + ticks_of(&cpu->state->clock.tsc, cpu) : 0);
@@ -159,7 +136,7 @@ u32 lvtt_arm_op(struct window *window)
 	struct cpu *cpu = at(window->argument[0]);
 	u32 lvtt = apic_get(window, APIC_LVTT), mode, count, high, n;
 	volatile u32 *apic = at(window->apic);
-	u32 divide = DIVIDE_BY_1;
+	u32 divide = APIC_DIVIDE_BY_1;
 	u64 n_ticks;
 
 	if (cpu->state->clock.deadline && !cpu->periodic) {
@@ -177,21 +154,21 @@ u32 lvtt_arm_op(struct window *window)
 			divide = (n & 3) | (n & 4) << 1; /* 0: by 2, ... 6: by 128 */
 		}
 		mode = (lvtt & ~LVTT_MODE) | (u32)cpu->periodic * LVTT_PERIODIC;
-		if (window->apic) {
+		if (apic) {
 			if (mode != lvtt)
 				apic[APIC_LVTT / 4] = mode;
 			apic[APIC_DIVIDE / 4] = divide;
 			apic[APIC_INITIAL_COUNT / 4] = count;
 		} else {
-			set_msr(APIC_LVTT, mode);
-			set_msr(APIC_DIVIDE, divide);
-			set_msr(APIC_INITIAL_COUNT, count);
+			set(window, APIC_LVTT, mode);
+			set(window, APIC_DIVIDE, divide);
+			set(window, APIC_INITIAL_COUNT, count);
 		}
 	}
 	if (!cpu->distance && get(window, APIC_IRR + ((lvtt & 0xe0) >> 1)) >> (lvtt & 31) & 1)
 		return LVTT_FIRED;
-	if (cpu->due && !(lvtt & LVTT_MASKED) && (lvtt & 0xf0))
-		set(APIC_ICR, ICR_SELF | (u8)lvtt, window->apic);
+	if (cpu->due && !(lvtt & APIC_MASKED) && (lvtt & 0xf0))
+		apic_set(window, APIC_ICR, ICR_SELF | (u8)lvtt);
 	return LVTT_DONE;
 }
 
@@ -330,7 +307,7 @@ static __attribute__((noinline)) struct cpu *enter(u32 flags)
 	cpu = cpu_here(state);
 	if (cpu) {
 		cpu->state = state;
-		cpu->now = now(cpu);
+		cpu->now = clock_now(state, cpu);
 	}
 	return cpu;
 }
@@ -340,11 +317,12 @@ void rom_set_alarm(u32 flags, const u64 *times);
 void rom_set_alarm(u32 flags, const u64 *times)
 {
 	struct cpu *cpu = enter(flags);
-	bool lvtt = (flags & VMI_ALARM_WIRED_LVTT) != 0;
 	struct alarm *alarm;
+	bool lvtt;
 
 	if (!cpu)
 		return;
+	lvtt = (flags & VMI_ALARM_WIRED_LVTT) != 0;
 	alarm = at((u32)&cpu->alarm[flags & VMI_ALARM_COUNTER_MASK]);
 	if (alarm->armed && alarm->lvtt != lvtt && !past(alarm, cpu)) {
 		alarm->armed = false;
@@ -388,7 +366,8 @@ u32 rom_cancel_alarm(u32 flags)
 	}
 	alarm->armed = false;
 	/* It may have come while we were about it. */
-	return program(cpu, alarm) != LVTT_FIRED || alarm->period || now(cpu) < fires;
+	return program(cpu, alarm) != LVTT_FIRED || alarm->period ||
+	       clock_now(cpu->state, cpu) < fires;
 }
 
 /* The guest has acknowledged an interrupt: there may be something to go on with. */

@@ -6,12 +6,6 @@
  */
 #include "rom.h"
 
-#define APIC_ID 0x20
-#define APIC_EOI 0xb0
-#define APIC_ICR 0x300
-#define APIC_ICR_HIGH 0x310
-#define APIC_LVTT 0x320
-#define APIC_LVTT_MODE (3u << 17)
 #define APIC_OFFSETS 0xff0 /* 16 bytes a register, one page */
 
 #define ICR_MODE (7u << 8)
@@ -173,7 +167,7 @@ void rom_apic_write(u32 offset, u32 value)
 	window->argument[0] = offset;
 	window->argument[1] = value;
 	/* An armed alarm has LVTT's mode. */
-	window->argument[2] = offset == APIC_LVTT && cpu && lvtt_alarm(cpu) ? APIC_LVTT_MODE : 0;
+	window->argument[2] = offset == APIC_LVTT && cpu && lvtt_alarm(cpu) ? LVTT_MODE : 0;
 	apic_run(window, rom_addr(apic_write_op));
 	if (offset == APIC_EOI && cpu && cpu->waits)
 		rom_alarm_eoi();

@@ -22,16 +22,6 @@ u64 multiply(u64 a, u64 b)
 	return multiply_add(a, (const u32 *)&b, 0);
 }
 
-u64 clock_now(struct state *state, struct cpu *cpu)
-{
-	return state->clock.kind == CLOCK_kvmclock ? kvmclock_now(state, cpu) : rdtsc();
-}
-
-u64 clock_stolen(struct state *state, struct cpu *cpu)
-{
-	return state->clock.kind == CLOCK_kvmclock ? kvmclock_stolen(state, cpu) : 0;
-}
-
 /* Init on this CPU; Shutdown or Reboot. */
 void clock_cpu_start(struct state *state)
 {

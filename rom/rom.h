@@ -217,8 +217,8 @@ struct window {
 	u16 pad2;
 	u64 idt[19];
 	u16 vector_ip, vector_cs; /* of a STARTUP IPI, for CPUs that have no struct start */
-	u32 state,
-		mode; /* linear address; CS of the gates | WINDOW_PAE: the tables are for these */
+	u32 state;		  /* linear address; and */
+	u32 mode;		  /* CS of the gates | WINDOW_PAE: the tables are for these */
 	u64 gdt[WINDOW_GDT];
 	struct start start[WINDOW_STARTS];
 	u8 stack[0x300];
@@ -461,11 +461,16 @@ const char *clock_name(u32 kind);
 u32 hypervisor_leaf(u32 ebx, u32 ecx, u32 edx);
 
 /*
- * rom/clock.c: the real counter, and what was stolen of it from this CPU, in its
- * cycles. Interrupts are off. No cpu (there are more than CPUS): the first one's.
+ * The real counter, and what was stolen of it from this CPU, in its cycles.
+ * Interrupts are off. No cpu (there are more than CPUS): the first one's. Macros:
+ * test-guest/host/clock.c has an rdtsc() of its own.
  */
-u64 clock_now(struct state *state, struct cpu *cpu);
-u64 clock_stolen(struct state *state, struct cpu *cpu);
+#define clock_now(state, cpu)                                                                      \
+	((state)->clock.kind == CLOCK_kvmclock ? kvmclock_now(state, cpu) : rdtsc())
+#define clock_stolen(state, cpu)                                                                   \
+	((state)->clock.kind == CLOCK_kvmclock ? kvmclock_stolen(state, cpu) : 0)
+
+/* rom/clock.c */
 u64 multiply(u64 a, u64 b);
 u64 clock_wall(struct state *state, struct cpu *cpu); /* one CPU at a time */
 void clock_cpu_start(struct state *state);
@@ -495,6 +500,7 @@ static inline void hpet_release(struct state *state)
 
 /* rom/string.c */
 void zero(void *to, u32 bytes);
+void copy(void *to, const void *from, u32 bytes);
 bool same(const void *a, const void *b, u32 bytes);
 
 /* Ports, addresses and registers that more than one file knows. */
@@ -512,6 +518,20 @@ bool same(const void *a, const void *b, u32 bytes);
 #define APIC_BASE_X2APIC (1u << 10)
 #define APIC_BASE_ENABLED (1u << 11)
 #define APIC_BASE_ADDRESS 0xfffff000
+
+#define APIC_ID 0x20 /* registers of the local APIC, as xAPIC mode has them */
+#define APIC_EOI 0xb0
+#define APIC_IRR 0x200 /* eight registers of 32 vectors each */
+#define APIC_ICR 0x300
+#define APIC_ICR_HIGH 0x310
+#define APIC_LVTT 0x320
+#define APIC_LINT0 0x350
+#define APIC_INITIAL_COUNT 0x380
+#define APIC_CURRENT_COUNT 0x390
+#define APIC_DIVIDE 0x3e0
+#define APIC_DIVIDE_BY_1 0x0b
+#define APIC_MASKED (1u << 16)
+#define LVTT_MODE (3u << 17)
 
 #define X86_CR0_PG 0x80000000
 #define X86_CR4_PAE 0x20
@@ -633,6 +653,7 @@ bool hypercall(struct cpuid *regs, u32 number, const u8 *code);
 #define CPUID_1_EDX_APIC (1u << 9)
 #define CPUID_1_ECX_DEADLINE (1u << 24)
 #define CPUID_1_ECX_HYPERVISOR (1u << 31)
+#define CPUID_HYPERVISOR 0x40000000
 #define CPUID_EXTENDED 0x80000000
 #define CPUID_BRAND 0x80000004
 #define CPUID_POWER 0x80000007

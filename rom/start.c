@@ -7,7 +7,6 @@
 #include "rom.h"
 
 #define CR0_PE 0x1
-#define CR4_PAE 0x20
 #define CR0_NW 0x20000000
 #define CR0_CD 0x40000000
 #define CR4_PCIDE 0x20000
@@ -75,11 +74,6 @@ static struct start *start_of(struct window *window, u32 id)
 	return free;
 }
 
-static void copy(void *to, const void *from, u32 bytes)
-{
-	__asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(bytes) : : "memory");
-}
-
 /* Arguments: where to, how many bytes. */
 u32 start_copy_op(struct window *window);
 u32 start_copy_op(struct window *window)
@@ -92,7 +86,7 @@ u32 start_copy_op(struct window *window)
 static void copy_physical(struct state *state, void *to, u32 from, u32 bytes)
 {
 	struct window *window = window_of(state);
-	bool pae = (cr4() & CR4_PAE) != 0;
+	bool pae = (cr4() & X86_CR4_PAE) != 0;
 	u32 large = pae ? 0x200000 : 0x400000, n;
 
 	for (; bytes; bytes -= n, from += n, to = (u8 *)to + n) {
@@ -156,7 +150,7 @@ void rom_set_initial_ap_state(u32 address, u32 apic_id)
 			copy_physical(state, &start->state, address, sizeof(ap));
 		else
 			copy(&start->state, &ap, sizeof(ap));
-		large = start->state.cr4 & CR4_PAE ? 0x200000 : 0x400000;
+		large = start->state.cr4 & X86_CR4_PAE ? 0x200000 : 0x400000;
 		if (usable(&start->state) && !(map & (large - 1))) {
 			start->make = (u32)rom_addr(window_make) - map;
 			jump_write(start);

@@ -10,6 +10,11 @@ void zero(void *to, u32 bytes)
 	__asm__ volatile("rep stosb" : "+D"(to), "+c"(bytes) : "a"(0) : "memory");
 }
 
+void copy(void *to, const void *from, u32 bytes)
+{
+	__asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(bytes) : : "memory");
+}
+
 bool same(const void *a, const void *b, u32 bytes)
 {
 	const u8 *p = a, *q = b;

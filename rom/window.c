@@ -27,13 +27,14 @@
 /* What the image's linear address, the paging mode and CS have to be. */
 bool window_fits(const struct state *state)
 {
-	u32 large = cr4() & X86_CR4_PAE ? 0x200000 : 0x400000;
 	u32 map = (u32)state - state->physical;
+	u32 large;
 
-	if (!state->window)
+	if (!state->window || (cs() & 3))
 		return false;
 	if (!(cr0() & X86_CR0_PG))
 		return true;
+	large = cr4() & X86_CR4_PAE ? 0x200000 : 0x400000;
 	return !(map & (large - 1)) && !(cs() & 4) && cs() / 8 < WINDOW_GDT - 1;
 }
 

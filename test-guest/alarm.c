@@ -20,6 +20,9 @@
 #define APIC_LVTT 0x320
 #define APIC_DIVIDE 0x3e0
 #define LVTT_MASKED 0x10000u
+#define LVTT_MODE 0x60000u
+#define LVTT_DEADLINE 0x40000u
+#define CPUID_1_ECX_DEADLINE 0x1000000
 #define HPET 0xfed00000
 #define HPET_CONFIG 0x10
 
@@ -118,10 +121,7 @@ static u8 host_save[4096] __attribute__((aligned(4096)));
 static void tsc_add(u64 cycles)
 {
 	struct vmcb_segment *segment = (void *)(vmcb + VMCB_SEGMENTS);
-	struct {
-		u16 limit;
-		u32 base;
-	} __attribute__((packed)) dtr;
+	struct dtr dtr;
 	u32 i;
 
 	*(u32 *)(vmcb + VMCB_VMRUN) = 1;
@@ -130,9 +130,9 @@ static void tsc_add(u64 cycles)
 	for (i = 0; i < 4; i++)
 		segment[i] = (struct vmcb_segment){ SEL_DATA, 0xc93, 0xffffffff, 0 };
 	segment[1] = (struct vmcb_segment){ SEL_CODE, 0xc9b, 0xffffffff, 0 };
-	__asm__ volatile("sgdt %0" : "=m"(dtr));
+	dtr = sgdt();
 	segment[6] = (struct vmcb_segment){ 0, 0, dtr.limit, dtr.base };
-	__asm__ volatile("sidt %0" : "=m"(dtr));
+	dtr = sidt();
 	segment[8] = (struct vmcb_segment){ 0, 0, dtr.limit, dtr.base };
 	segment[7] = (struct vmcb_segment){ SEL_LDT, 0x082, sizeof(ldt) - 1, (u32)ldt };
 	segment[9] = (struct vmcb_segment){ SEL_TSS, 0x08b, sizeof(tss) - 1, (u32)tss };
@@ -370,9 +370,35 @@ static void both_wirings(void)
 	point("one alarm on each wiring");
 }
 
-/* By what it divides: the least that reaches the expiry. */
+/* More than 2^32 cycles, and two of them over when the ROM looks again. */
+static void long_period(void)
+{
+	u32 available = VMI_CYCLES_AVAILABLE | VMI_ALARM_WIRED_LVTT;
+	u64 start = rdtsc();
+	u32 second;
+
+	set_alarm(available | VMI_ALARM_PERIODIC, start, 5 * SECOND);
+	fires_at(start, "the first");
+	apic_write(APIC_LVTT, VECTOR_LVTT | LVTT_MASKED);
+	set_alarm(VMI_CYCLES_REAL, start + 12 * SECOND, 0);
+	sleep_until_fired();
+	apic_write(APIC_LVTT, VECTOR_LVTT);
+	set_alarm(VMI_CYCLES_REAL | VMI_ALARM_WIRED_LVTT, start + 13 * SECOND, 0);
+	for (second = 13; second <= 20; second = second == 13 ? 15 : second + 5) {
+		u64 want = start + second * SECOND;
+
+		sleep_until_fired();
+		expect(fired_at >= want && fired_at - want < 30 * MICROSECOND,
+		       "at %llu ns, not %u s", fired_at - start, second);
+	}
+	equal(cancel_alarm(available), 1, "CancelAlarm");
+	point("LVTT: a period of 5 s goes on, and a shot in between");
+}
+
+/* By what it divides: the least that reaches the expiry. By TSC deadline nothing is divided. */
 static void divider(void)
 {
+	u32 r[4], before = apic_read(APIC_DIVIDE), mode = 0;
 	static const struct {
 		u64 distance;
 		u32 divide;
@@ -383,12 +409,17 @@ static void divider(void)
 		   { 500 * SECOND, 0xa } };
 	u32 i;
 
+	cpuid(1, 0, r);
+	if (r[2] & CPUID_1_ECX_DEADLINE)
+		mode = LVTT_DEADLINE;
 	for (i = 0; i < ARRAY_SIZE(of); i++) {
 		set_alarm(VMI_ALARM_WIRED_LVTT, rdtsc() + of[i].distance, 0);
-		equal(apic_read(APIC_DIVIDE), of[i].divide, "the divide configuration");
+		equal(apic_read(APIC_LVTT) & LVTT_MODE, mode, "LVTT's mode");
+		equal(apic_read(APIC_DIVIDE), mode ? before : of[i].divide,
+		      "the divide configuration");
 		equal(cancel_alarm(VMI_ALARM_WIRED_LVTT), 1, "CancelAlarm");
 	}
-	point("LVTT: the divider with the best resolution");
+	point("LVTT: the mode, the divider with the best resolution");
 }
 
 static u32 rearmed;
@@ -619,6 +650,13 @@ static void cost(void)
 	cost_of("LVTT, both counters, the later", lvtt, 2 * SECOND, 0);
 	cost_of("LVTT, both counters, periodic", lvtt | VMI_ALARM_PERIODIC, 0, MILLISECOND);
 	point("GetCycleCounter in 40 instructions, SetAlarm and CancelAlarm in 400");
+	cost_most = 410;
+	cost_of("LVTT, the available counter's, periodic",
+		lvtt | VMI_CYCLES_AVAILABLE | VMI_ALARM_PERIODIC, 0, MILLISECOND);
+	set_alarm(lvtt, rdtsc() + SECOND, 0);
+	cost_of("LVTT, both counters, the available one's, periodic",
+		lvtt | VMI_CYCLES_AVAILABLE | VMI_ALARM_PERIODIC, 0, MILLISECOND);
+	cancel_alarm(lvtt);
 	cost_most = 460;
 	set_alarm(lvtt | VMI_CYCLES_AVAILABLE | VMI_ALARM_PERIODIC, rdtsc(), 100 * MICROSECOND);
 	start = rdtsc();
@@ -626,7 +664,19 @@ static void cost(void)
 		;
 	cost_of("LVTT, both counters, 1,000 periods behind", lvtt, MILLISECOND, 0);
 	cancel_alarm(lvtt | VMI_CYCLES_AVAILABLE);
-	point("and in 460 where the other alarm has to catch up with its periods");
+	point("in 410 for a period of the available counter, in 460 with the other alarm far "
+	      "behind");
+	cost_most = 690;
+	set_alarm(0, rdtsc() + SECOND, 0);
+	cost_of("from IRQ 0 to LVTT", lvtt, MILLISECOND, 0);
+	set_alarm(lvtt, rdtsc() + SECOND, 0);
+	cost_of("from LVTT to IRQ 0", 0, MILLISECOND, 0);
+	set_alarm(0, rdtsc() + SECOND, 0);
+	cost_of("from the HPET to LVTT", lvtt, MILLISECOND, 0);
+	set_alarm(lvtt, rdtsc() + SECOND, 0);
+	cost_of("from LVTT to the HPET", 0, 10 * SECOND, 0);
+	cancel_alarm(0);
+	point("in 690 from one wiring to the other");
 }
 
 /* IRQ 0 beyond the PIT's reach: by the HPET, but not where somebody needs it or the RTC. */
@@ -716,6 +766,7 @@ void guest_main(void)
 	both_wirings();
 	if (option("rules"))
 		return;
+	long_period();
 	race(&wirings[1], 8000, 199);
 	cost();
 	if (!option("apic"))

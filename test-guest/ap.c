@@ -202,6 +202,11 @@ static void pause(void)
 		inb(0x80);
 }
 
+static u32 icr(void)
+{
+	return *(volatile u32 *)at(APIC + APIC_ICR);
+}
+
 static void ipi(u32 id, u32 command)
 {
 	if (directly && x2apic) {
@@ -210,7 +215,7 @@ static void ipi(u32 id, u32 command)
 	}
 	write(APIC_ICR_HIGH, id << 24);
 	write(APIC_ICR, command);
-	while (!x2apic && *(volatile u32 *)at(APIC + APIC_ICR) & ICR_PENDING)
+	while (!x2apic && icr() & ICR_PENDING)
 		;
 }
 
@@ -714,6 +719,22 @@ void guest_main(void)
 	startup(ids[0]);
 	arrived(0);
 	point("and in the state at the next one");
+
+	if (cpus > 1) {
+		set_state(0, own);
+		cpu[1].times = 0;
+		own_start();
+		init_ipi(ids[1]);
+		startup(ids[1]);
+		if (!x2apic) /* Bochs keeps nothing there in x2APIC mode */
+			equal(icr() & 0xff, OWN_PAGE >> 12, "the vector that was sent");
+		came_bare(1);
+		own_start();
+		init_ipi(ids[0]);
+		startup(ids[0]);
+		arrived(0);
+		point("a STARTUP to one CPU while another one's state waits");
+	}
 
 	places(own);
 	refused(own);

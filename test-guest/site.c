@@ -169,19 +169,6 @@ static void start(void)
  * Binding
  */
 
-struct dtr {
-	u16 limit;
-	u32 base;
-} __attribute__((packed));
-
-static struct dtr sidt(void)
-{
-	struct dtr dtr;
-
-	__asm__ volatile("sidt %0" : "=m"(dtr));
-	return dtr;
-}
-
 /* GetRelocationInfo: no trap, and all is as it was but EAX and EDX. */
 static u64 ask_with(u32 number, u32 flags)
 {

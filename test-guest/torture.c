@@ -151,13 +151,7 @@ static u32 pages[CPUS][2];
 
 static struct cpu *self(void)
 {
-	struct {
-		u16 limit;
-		u32 base;
-	} __attribute__((packed)) gdtr;
-
-	__asm__ volatile("sgdt %0" : "=m"(gdtr));
-	return (struct cpu *)at(gdtr.base);
+	return (struct cpu *)at(sgdt().base);
 }
 
 static u32 random(struct cpu *c)
@@ -360,11 +354,6 @@ TORTURE(RDTSC)
 	check(c, out64(c) >= c->tsc, true, "time goes on");
 	c->tsc = out64(c);
 }
-
-struct dtr {
-	u16 limit;
-	u32 base;
-} __attribute__((packed));
 
 TORTURE(SetGDT)
 {

@@ -65,7 +65,14 @@ static Elf32_Shdr *add_section(Elf *elf, struct buffer *names, const char *name,
 	return shdr;
 }
 
-/* What a guest binds by name, and a process. A debugger has the linked file. */
+/*
+ * What a guest binds by name, in the order of the table of calls (rom/post/trap.c),
+ * and what a process does. A debugger has the linked file.
+ */
+#define NAME(name, ...) "VMI_" #name,
+static const char *const kept[] = { VMI_CALLS(NAME) "vmi_process_post" };
+#undef NAME
+
 static void copy_symbols(Elf *in, Elf_Scn *scn, const unsigned *new_index, struct buffer *symbols,
 			 struct buffer *strings)
 {
@@ -74,29 +81,20 @@ static void copy_symbols(Elf *in, Elf_Scn *scn, const unsigned *new_index, struc
 	const Elf32_Sym *sym = data->d_buf;
 	size_t count = data->d_size / sizeof(*sym);
 
-	for (size_t i = 1; i < count; i++) {
-		Elf32_Sym copy = sym[i];
-		const char *name = elf_strptr(in, shdr->sh_link, sym[i].st_name);
+	for (size_t k = 0; k < sizeof(kept) / sizeof(*kept); k++) {
+		Elf32_Sym copy;
+		size_t i = 1;
 
-		if (ELF32_ST_BIND(copy.st_info) == STB_LOCAL ||
-		    ELF32_ST_TYPE(copy.st_info) != STT_FUNC || copy.st_shndx >= SHN_LORESERVE ||
-		    !new_index[copy.st_shndx] ||
-		    (strncmp(name, "VMI_", 4) && strncmp(name, "vmi_", 4)))
-			continue;
-		copy.st_name = append_string(strings, name);
+		while (i < count && strcmp(elf_strptr(in, shdr->sh_link, sym[i].st_name), kept[k]))
+			i++;
+		if (i == count || sym[i].st_shndx >= SHN_LORESERVE || !new_index[sym[i].st_shndx])
+			errx(1, "%s: no such function", kept[k]);
+		copy = sym[i];
+		copy.st_name = append_string(strings, kept[k]);
 		copy.st_shndx = new_index[copy.st_shndx];
 		copy.st_other = STV_DEFAULT;
 		append(symbols, &copy, sizeof(copy));
 	}
-}
-
-static int by_address(const void *a, const void *b)
-{
-	const Elf32_Sym *p = a, *q = b;
-
-	if (p->st_value != q->st_value)
-		return p->st_value < q->st_value ? -1 : 1;
-	return p->st_name < q->st_name ? -1 : p->st_name > q->st_name;
 }
 
 /* Writes the ELF file to fd; returns the 64 bytes that stand before it. *post: where .post begins. */
@@ -152,8 +150,6 @@ static const unsigned char *write_elf(Elf *in, int fd, size_t *post)
 	if (!header || !symtab || !*post)
 		errx(1, "no .header section, no .post or no symbols: not an image");
 	copy_symbols(in, symtab, new_index, &symbols, &strings);
-	qsort(symbols.data + sizeof(Elf32_Sym), symbols.size / sizeof(Elf32_Sym) - 1,
-	      sizeof(Elf32_Sym), by_address);
 
 	shdr = add_section(out, &names, ".symtab", symbols.data, symbols.size, ELF_T_SYM);
 	shdr->sh_type = SHT_SYMTAB;

@@ -261,6 +261,5 @@ bool sites_asked(struct state *state, u32 call, u32 from)
 		if (flags & VMI_IF)
 			__asm__ volatile("sti");
 	}
-	cpuid(0); /* code may have changed */
 	return jump && state->jumps_done;
 }

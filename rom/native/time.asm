@@ -1,7 +1,7 @@
 ; SPDX-License-Identifier: GPL-2.0-only
 ;
 ; Time, alarms, the local APIC and starting processors on the native host: the
-; entries of what is written in C (rom/time.c, rom/apic.c).
+; entries of rom/clock.c, rom/alarm.c, rom/apic.c and rom/start.c.
 
 %include "stub.inc"
 

@@ -53,22 +53,25 @@ bool image_patch(struct rom_image *image, u32 *word, u32 value)
 	return *(volatile u32 *)word == value;
 }
 
-static void options_read(struct state *state)
+/* Whether it is on: present and not "0" or "off"; absent: -1, or -2 where all are (fw_cfg_read). */
+static int option(const char *name)
 {
 	char value[8];
+	int n = fw_cfg_read(name, value, sizeof(value));
 
-	int n = fw_cfg_read(STR("opt/vmi/quiet"), value, sizeof(value));
+	return n < 0 ? n : value[0] != '0' && !same(value, STR("off"), 4);
+}
 
-	state->options = n != -2;
+static void options_read(struct state *state)
+{
+	int quiet = option(STR("opt/vmi/quiet"));
+
+	state->options = quiet != -2;
+	state->quiet = quiet > 0;
 	if (!state->options)
 		return;
-	/* Present and not "0" or "off" means on. */
-	if (n >= 0)
-		state->quiet = value[0] != '0' && !same(value, STR("off"), 4);
-	if (fw_cfg_read(STR("opt/vmi/patch"), value, sizeof(value)) >= 0)
-		state->no_sites = value[0] == '0' || same(value, STR("off"), 4);
-	if (fw_cfg_read(STR("opt/vmi/poweroff"), value, sizeof(value)) >= 0)
-		state->no_poweroff = value[0] == '0' || same(value, STR("off"), 4);
+	state->no_sites = !option(STR("opt/vmi/patch"));
+	state->no_poweroff = !option(STR("opt/vmi/poweroff"));
 }
 
 void image_name(struct rom_image *image, char *field, u32 size, const char *name)
@@ -175,12 +178,8 @@ extern const u8 start_code[];
 /* Empty, but for the code that other CPUs start in. */
 static void window_start(struct window *window)
 {
-	const u8 *code = rom_addr(start_code);
-	u32 i;
-
 	zero(window, sizeof(*window));
-	for (i = 0; i < sizeof(window->code); i++)
-		window->code[i] = code[i];
+	copy(window->code, rom_addr(start_code), sizeof(window->code));
 }
 
 /*

@@ -100,6 +100,6 @@ u64 rtc_nanoseconds(u8 century_index)
 	    rtc.day > 31 || hours > 23 || rtc.minutes > 59 || rtc.seconds > 59)
 		return 0;
 	return (u64)(((days(year, rtc.month, rtc.day) * 24 + hours) * 60) + rtc.minutes) * 60 *
-		       1000000000u +
-	       (u64)rtc.seconds * 1000000000u;
+		       NANOSECONDS +
+	       (u64)rtc.seconds * NANOSECONDS;
 }

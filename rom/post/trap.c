@@ -114,13 +114,6 @@ static u8 *stub_make(struct trap *trap, u32 row, const struct shape *shape, u8 *
 	return to + shape->size;
 }
 
-static u32 call_number(const struct rom_image *image, const struct vmi_call_record *record)
-{
-	u32 major = image->header.api_version_major;
-
-	return major == 3 ? record->number_3 : major == 13 ? record->number_13 : record->number_6;
-}
-
 static bool stubs_make(const struct rom_image *image, struct trap *trap)
 {
 	const struct vmi_call_record *record = at((u32)image + image->about.calls);
@@ -139,17 +132,6 @@ static bool stubs_make(const struct rom_image *image, struct trap *trap)
 	return true;
 }
 
-/* Init and GetRelocationInfo are the ROM's. */
-static void calls_numbered(const struct rom_image *image, u32 *calls)
-{
-	const struct vmi_call_record *record = at((u32)image + image->about.calls);
-	u32 row;
-
-	for (row = VMI_ID_GetRelocationInfo + 1; row < VMI_CALL_COUNT; row++)
-		if (call_number(image, record + row) != VMI_NO)
-			calls[row / 32] |= 1u << row % 32;
-}
-
 static bool any(const u32 *calls)
 {
 	u32 n, all = 0;
@@ -159,25 +141,54 @@ static bool any(const u32 *calls)
 	return all != 0;
 }
 
-/* A jump slot's distance, and what GetRelocationInfo answers. */
+/* What is needed of an ELF file. Offsets in it are from VMI_ELF. */
+struct elf_header {
+	u8 ident[16];
+	u32 type_machine, version, entry, program_headers, section_headers;
+};
+
+struct elf_section {
+	u32 name, type, flags, address, offset, size, link, info, align, entry_size;
+};
+#define ELF_SYMTAB 2
+
+struct elf_symbol {
+	u32 name, value, size, info;
+};
+
+/* tools/mkrom has them in the order of the table of calls, behind an empty one. */
+static struct elf_symbol *symbols(const struct rom_image *image)
+{
+	u32 elf = (u32)image + VMI_ELF;
+	const struct elf_header *header = at(elf);
+	const struct elf_section *section = at(elf + header->section_headers);
+
+	while (section->type != ELF_SYMTAB)
+		section++;
+	return (struct elf_symbol *)at(elf + section->offset) + 1;
+}
+
+/* The three ways to a stub: a jump slot, what GetRelocationInfo answers, the symbol. */
 static void image_refer(struct rom_image *image, struct trap *trap)
 {
 	struct vmi_call_record *record = at((u32)image + image->about.calls);
-	bool revision_3 = image->header.api_version_major == 3;
-	u32 row;
+	struct elf_symbol *symbol = symbols(image);
+	u32 major = image->header.api_version_major, row;
 
-	for (row = 0; row < VMI_CALL_COUNT; row++, record++) {
+	for (row = 0; row < VMI_CALL_COUNT; row++, record++, symbol++) {
 		struct trap_stub *stub = &trap->stub[row];
 		u32 *word = (u32 *)record, binding = VMI_RELOC_CALL;
-		u32 slot = (u32)image + call_number(image, record) * VMI_SLOT;
+		u32 number = major == 13 ? record->number_13 : record->number_6;
+		u32 slot = (u32)image + number * VMI_SLOT;
 
 		if (!stub->entry)
 			continue;
 		stub->binding = record->binding;
-		if (revision_3 && (record->convention & 0xf) == VMI_CONV_JUMP)
+		if (major == 3 && (record->convention & 0xf) == VMI_CONV_JUMP)
 			binding = VMI_RELOC_JUMP;
 		image_patch(image, word, (*word & 0xffffff) | binding << 24);
-		if (!revision_3) /* JMP rel32 */
+		image_patch(image, &symbol->value, (u32)trap + stub->entry - (u32)image);
+		if (major != 3 && number != VMI_NO) /* JMP rel32 */
 			image_patch(image, at(slot + 1), (u32)trap + stub->entry - (slot + 5));
 	}
 }
@@ -202,7 +213,9 @@ bool trap_install(struct rom_image *image, u32 memory, const struct trap_way *wa
 	trap->transport = transport;
 	trap->where = info.where;
 	trap->features = info.features & VMI_HV_FEATURES;
-	calls_numbered(image, trap->calls);
+	/* Init and GetRelocationInfo are the ROM's. */
+	for (n = VMI_ID_GetRelocationInfo + 1; n < VMI_CALL_COUNT; n++)
+		trap->calls[n / 32] |= 1u << n % 32;
 	trap_narrow(&info, trap->calls);
 	for (n = 0; n < TRAP_MASKS; n++)
 		trap->calls[n] = info.calls[n];

@@ -19,6 +19,8 @@
 #define PIT_STATUS_OUT 0x80
 #define PIT_STATUS_PERIODIC 0x34 /* both bytes; of the modes, bit 2 is set in 2 and 3 only */
 #define PIT_STATUS_MODE 0x0e
+#define PIT_STATUS_ACCESS 0x31 /* and BCD */
+#define PIT_STATUS_BINARY 0x30 /* both bytes */
 #define PIT_MODE_3 0x06
 
 #define EDGE_POLLS 1024 /* a tick is 279 or 838 ns */
@@ -33,18 +35,10 @@
 #define PIC_READ_IRR 0x0a /* what BIOSes leave selected */
 #define PIC_IRQ0 0x01
 
-#define APIC_LVT_TIMER 0x320
-#define APIC_LVT_LINT0 0x350
-#define APIC_INITIAL_COUNT 0x380
-#define APIC_CURRENT_COUNT 0x390
-#define APIC_DIVIDE 0x3e0
-#define APIC_DIVIDE_BY_1 0x0b
-#define APIC_LVT_MASKED (1u << 16)
 #define APIC_LVT_MODE (7u << 8)
 #define APIC_LVT_EXTINT (7u << 8)
 
 #define CPUID_TSC_CRYSTAL 0x15
-#define CPUID_HYPERVISOR 0x40000000
 #define CPUID_HYPERVISOR_TIMING 0x40000010 /* EAX: TSC in kHz; EBX: APIC timer */
 
 /* n / d, d below 2^31. */
@@ -170,8 +164,7 @@ static bool lint0_open(void)
 	u32 features = cpuid(1).edx;
 
 	if (apic)
-		return (apic[APIC_LVT_LINT0 / 4] & (APIC_LVT_MASKED | APIC_LVT_MODE)) ==
-		       APIC_LVT_EXTINT;
+		return (apic[APIC_LINT0 / 4] & (APIC_MASKED | APIC_LVT_MODE)) == APIC_LVT_EXTINT;
 	return !(features & CPUID_1_EDX_APIC) || !(features & CPUID_1_EDX_MSR) ||
 	       !(rdmsr(IA32_APIC_BASE) & APIC_BASE_ENABLED);
 }
@@ -202,9 +195,9 @@ static void apic_timer_start(struct post *post)
 	if (!apic || apic[APIC_INITIAL_COUNT / 4])
 		return;
 	post->apic = true;
-	post->apic_lvtt = apic[APIC_LVT_TIMER / 4];
+	post->apic_lvtt = apic[APIC_LVTT / 4];
 	post->apic_divide = apic[APIC_DIVIDE / 4];
-	apic[APIC_LVT_TIMER / 4] = APIC_LVT_MASKED | (post->apic_lvtt & 0xff);
+	apic[APIC_LVTT / 4] = APIC_MASKED | (post->apic_lvtt & 0xff);
 	apic[APIC_DIVIDE / 4] = APIC_DIVIDE_BY_1;
 	apic[APIC_INITIAL_COUNT / 4] = 0xffffffff;
 	post->apic_count = apic_count(apic, &post->apic_tsc);
@@ -219,7 +212,7 @@ static u32 apic_timer_end(const struct post *post, u64 *cycles)
 	*cycles -= post->apic_tsc;
 	apic[APIC_INITIAL_COUNT / 4] = 0;
 	apic[APIC_DIVIDE / 4] = post->apic_divide;
-	apic[APIC_LVT_TIMER / 4] = post->apic_lvtt;
+	apic[APIC_LVTT / 4] = post->apic_lvtt;
 	return count;
 }
 
@@ -296,6 +289,15 @@ static bool measured(struct post *post, struct clock *clock)
 	return true;
 }
 
+/* No firmware has programmed it, or somebody else has: its counts mean nothing. */
+static bool pit_is_odd(void)
+{
+	u32 status;
+
+	pit_phase(&status);
+	return (status & PIT_STATUS_ACCESS) != PIT_STATUS_BINARY;
+}
+
 /* False: nothing is left to measure, or nothing to measure it with. */
 static bool measure_start(struct clock *clock, struct post *post)
 {
@@ -312,7 +314,7 @@ static bool measure_start(struct clock *clock, struct post *post)
 	post->pm_timer = post->state->acpi.pm_timer != 0;
 	if (!post->pm_timer || !edge(post, &post->start)) {
 		post->pm_timer = false;
-		if (!edge(post, &post->start))
+		if (pit_is_odd() || !edge(post, &post->start))
 			return false;
 	}
 	post->last = post->start;

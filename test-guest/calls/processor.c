@@ -7,27 +7,6 @@
 #define VECTOR_GP 13
 #define GDT_ACCESSED ((u64)1 << 40)
 
-struct dtr {
-	u16 limit;
-	u32 base;
-} __attribute__((packed));
-
-static struct dtr sgdt(void)
-{
-	struct dtr dtr;
-
-	__asm__ volatile("sgdt %0" : "=m"(dtr));
-	return dtr;
-}
-
-static struct dtr sidt(void)
-{
-	struct dtr dtr;
-
-	__asm__ volatile("sidt %0" : "=m"(dtr));
-	return dtr;
-}
-
 static u32 sldt(void)
 {
 	u32 selector;

@@ -277,13 +277,15 @@ for bios in latest legacy; do
 	for image in vmi:3.0 vmi-13:13.3 vmi-6:6.1; do
 		rom=${image%:*}
 		places=(0xc9800 "$(last_place "$rom")")
-		[ "$bios$rom" = latestvmi ] && places+=(0xca000 0xcc800 0xd0000 0xd7800 0xd8000)
+		[ "$bios$rom" = latestvmi ] && places+=(0xca000 0xcc800 0xd0000 0xd4800 0xd5000)
 		for place in "${places[@]}"; do
 			images "$bios, $rom at $place" "$bios" "${image#*:}" "$rom" "$place"
 		done
 	done
-	images "$bios, all" "$bios" 3.0 vmi 0xc9800 13.3 vmi-13 "$(after vmi 0xc9800)" \
-		6.1 vmi-6 "$(after vmi-13 "$(after vmi 0xc9800)")"
+	for image in vmi-13:13.3 vmi-6:6.1; do # all three do not fit
+		images "$bios, vmi and ${image%:*}" "$bios" 3.0 vmi 0xc9800 "${image#*:}" "${image%:*}" \
+			"$(after vmi 0xc9800)"
+	done
 done
 
 export BOCHS_BIOS=/usr/share/bochs/BIOS-bochs-latest BOCHS_MEGS=512

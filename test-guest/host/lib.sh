@@ -157,7 +157,7 @@ vm_stop()
 # first serial port goes to SERIALFILE, Bochs's own log to $TMP/bochs.log.
 # True if the guest ends the run, by writing "Shutdown" to port 0x8900, or when
 # SERIALFILE matches $BOCHS_UNTIL; false after $BOCHS_SECONDS (50).
-# Also from the environment: BOCHS_BIOS, BOCHS_CPU (a model of "bochs -help cpu"),
+# Also from the environment: BOCHS_BIOS, BOCHS_VGA, BOCHS_CPU (a model of "bochs -help cpu"),
 # BOCHS_CPUS, BOCHS_MEGS, and BOCHS_IPS, the frequency of the TSC: 20000000 is
 # quick, test-guest/calls wants 200000000.
 bochs_run() # IMAGE ADDRESS DISK SERIALFILE [IMAGE ADDRESS]...
@@ -179,7 +179,7 @@ bochs_run() # IMAGE ADDRESS DISK SERIALFILE [IMAGE ADDRESS]...
 		# 2027-01-01, as guests expect; time does not depend on this machine's load.
 		echo "clock: sync=none, time0=1798761600"
 		echo "romimage: file=$bios"
-		echo "vgaromimage: file=/usr/share/vgabios/vgabios.bin"
+		echo "vgaromimage: file=${BOCHS_VGA:-/usr/share/vgabios/vgabios.bin}"
 		set -- "${images[@]}"
 		while [ $# -ge 2 ]; do
 			[ -n "$1" ] && echo "optromimage$n: file=$1, address=$2"

@@ -27,7 +27,7 @@ STACK_LOW equ	0x6000
 MONITOR_STACK equ 0x7400		; ring 0, while a call runs in virtual-8086 mode
 SECTORS	equ	18			; one track
 IMAGE_TRACK equ	2			; of the first image, the others follow
-IMAGE_TRACKS equ 4			; each
+IMAGE_TRACKS equ 5			; each
 IMAGE_COUNT equ	3
 IDT	equ	0xac00
 SNAPSHOT equ	0xb000			; of 0 to 500
@@ -35,8 +35,8 @@ SNAPSHOT_SIZE equ 0x500
 LOW_COPY equ	0xb900			; of the same, for a while
 TEXT	equ	0xb800			; what INT 10h was given
 TEXT_SIZE equ	160
-IMAGE_COPY equ	0x1000			; segment; 36 KiB
-FILL_KIB equ	0x19000 / 1024		; from here to 40:13, every word is its address
+IMAGE_COPY equ	0x1000			; segment; 45 KiB
+FILL_KIB equ	0x1b400 / 1024		; from here to 40:13, every word is its address
 
 BDA_BASE_MEMORY equ 0x413
 BDA_MOTOR equ	0x43f			; and when to stop it, by the tick
@@ -61,7 +61,7 @@ HPET_CONFIG equ	HPET + 0x10
 ; What a case expects and how it is called.
 AS_IS	equ	1			; base memory: what earlier images left
 FREE	equ	2			; less, as if no image had taken any yet
-FREE_KIB equ	64
+FREE_KIB equ	128
 REFUSED	equ	1			; nothing is taken
 TICKS	equ	2			; IRQ0 goes on
 PENDING	equ	4			; IRQ0 waits at the call, and still does after
@@ -550,16 +550,16 @@ image_move:
 	pop	es
 	ret
 
-; Out:	CX = length of the image in words of 32 bits, at most 36 KiB
+; Out:	CX = length of the image in words of 32 bits, at most 45 KiB
 ; Clobbers: nothing
 image_dwords:
 	push	es
 	mov	es, [image]
 	movzx	cx, byte [es:2]
 	pop	es
-	cmp	cx, 72
+	cmp	cx, 90
 	jbe	.fits
-	mov	cx, 72
+	mov	cx, 90
 .fits:	shl	cx, 7
 	ret
 
@@ -1036,6 +1036,10 @@ may_differ:
 	mov	dx, si
 	and	dx, ~3
 	cmp	dx, 0x20		; distance of the state
+	je	.may
+	mov	dx, si
+	or	dx, 1
+	cmp	dx, 0x3f		; POST's 32-bit entry
 	je	.may
 	mov	dx, si
 	sub	dx, [0x18]		; PCI data structure

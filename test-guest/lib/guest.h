@@ -307,6 +307,27 @@ CONTROL_REGISTER(4)
 #define CR4_PAE 0x20u
 #define CR4_PGE 0x80u
 
+struct dtr {
+	u16 limit;
+	u32 base;
+} __attribute__((packed));
+
+static inline struct dtr sgdt(void)
+{
+	struct dtr dtr;
+
+	__asm__ volatile("sgdt %0" : "=m"(dtr));
+	return dtr;
+}
+
+static inline struct dtr sidt(void)
+{
+	struct dtr dtr;
+
+	__asm__ volatile("sidt %0" : "=m"(dtr));
+	return dtr;
+}
+
 static inline u64 rdmsr(u32 msr)
 {
 	u64 value;

@@ -4,7 +4,7 @@
  *
  *	CALL(name, operations that it needs) { ... }
  *	ALIAS(name, other)	the same function
- *	ROM(name, operations)	wanted or not, its stub is the ROM's business; the trap is refused
+ *	ROM(name, operations)	its stub is the ROM's business, and a trap is refused
  *
  * Where arguments are wrong, the outcome is that of the native stub (rom/native).
  */
@@ -1025,8 +1025,8 @@ static enum vmm_result string(struct vmm_vcpu *vcpu, struct vmm_regs *regs, u32 
 
 	for (n = 0; regs->ecx && n < STRING_MOST; n++) {
 		/* What is not mapped must not take anything from the device. */
-		if (!core_read(vcpu, *address, &value, bytes) ||
-		    (input && !core_write(vcpu, *address, &value, bytes)))
+		if (!(input ? core_writable(vcpu, *address, bytes)
+			    : core_read(vcpu, *address, &value, bytes)))
 			return core_fault(vcpu, regs, "address", *address, NOT_MAPPED);
 		if (input) {
 			value = OPS->in(vcpu, port, bytes);

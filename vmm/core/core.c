@@ -111,6 +111,14 @@ bool core_read(struct vmm_vcpu *vcpu, u32 linear, void *to, u32 bytes)
 	return copy_guest(vcpu, linear, to, bytes, false);
 }
 
+bool core_writable(struct vmm_vcpu *vcpu, u32 linear, u32 bytes)
+{
+	u32 last = linear + bytes - 1;
+
+	return last >= linear && vcpu->vm->ops->page(vcpu, linear, true) &&
+	       ((linear ^ last) < PAGE || vcpu->vm->ops->page(vcpu, last, true));
+}
+
 bool core_write(struct vmm_vcpu *vcpu, u32 linear, const void *from, u32 bytes)
 {
 	return copy_guest(vcpu, linear, (void *)(size_t)from, bytes, true);

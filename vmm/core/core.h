@@ -94,6 +94,7 @@ static inline void core_store_long(u64 *entry, u64 value)
 /* Copy, all or nothing; false: not mapped, or it wraps. */
 bool core_read(struct vmm_vcpu *vcpu, u32 linear, void *to, u32 bytes);
 bool core_write(struct vmm_vcpu *vcpu, u32 linear, const void *from, u32 bytes);
+bool core_writable(struct vmm_vcpu *vcpu, u32 linear, u32 bytes);
 void core_copy(void *to, const void *from, u32 bytes);
 
 /* The guest's interrupt flag was set: enter the handler of what waits. */

@@ -34,6 +34,7 @@ struct fake {
 	u32 gdt[2], idt[2]; /* base, limit */
 	u32 ldt, tr, ss0, esp0;
 	u64 msr, descriptor;
+	u32 descriptor_call;
 	u64 real, stolen, wall, timer;
 	u32 port, bytes, value; /* of the last IN, OUT */
 	u32 apic[0x40];
@@ -205,7 +206,7 @@ static bool fake_reload(struct vmm_vcpu *vcpu)
 static bool fake_descriptor_ok(struct vmm_vcpu *vcpu, enum vmi_call call, u64 *descriptor)
 {
 	(void)vcpu;
-	(void)call;
+	fake.descriptor_call = call;
 	*descriptor |= 1;
 	return !fake.refuse;
 }

@@ -298,6 +298,13 @@ static void interface(void)
 	FACT(!vmm_init(&vm));
 	vm.port = 0;
 	FACT(!vmm_init(&vm));
+	vm.port = 0x100;
+	vm.transports = VMI_HV_INT;
+	vm.vector = 0x100;
+	FACT(!vmm_init(&vm));
+	vm.vector = 0xfe;
+	vm.port = 0;
+	FACT(vmm_init(&vm) && vmm_info(&vm, 1, out) && out[2] == 0xfe00);
 	vm.transports = 0;
 	FACT(!vmm_init(&vm));
 	fake_start(0, FEATURES);
@@ -475,7 +482,7 @@ static void descriptors(void)
 	FACT(!*word(READ_ONLY, 0) && *word(MEMORY_PAGES - 1, 0xffc) == 6);
 	ops.descriptor_ok = fake_descriptor_ok;
 	FACT(DONE_(call(ROW(WriteGDTEntry), AT(1, 0), 4, 0x1110, 0x2222, 0)) &&
-	     *word(1, 0x20) == 0x1111);
+	     *word(1, 0x20) == 0x1111 && fake.descriptor_call == VMI_ID_WriteGDTEntry);
 	fake.refuse = true;
 	FACT(stopped_with(BAD(WriteGDTEntry, AT(1, 0), 0, 0, 0x1234, 0),
 			  "WriteGDTEntry: high 00001234 is not allowed"));
@@ -507,6 +514,8 @@ static void descriptors(void)
 	FACT(stopped_with(call(ROW(WriteGDTEntry), AT(1, 0), 1, 0, 0x0000f600, 0),
 			  "WriteGDTEntry: high 0000f600 reaches what is the VMM's"));
 	FACT(*word(1, 0xc) == 0xc00);
+	vm.flags = VMM_NATIVE_FAULTS; /* the processor has a VMM for it */
+	FACT(DONE_(call(ROW(WriteGDTEntry), AT(1, 0), 1, 0, 0xec00, 0)) && *word(1, 0xc) == 0xec00);
 	END("deprivileged: no descriptor grants more than the guest has");
 }
 
@@ -922,7 +931,7 @@ static void memory(void)
 	FACT(DONE_(GOOD(AllocatePage, 10, 0x72, 11, 768, 256)) && fake.hints == 1);
 	FACT(fake.hint.call == VMI_ID_AllocatePage && fake.hint.a == 10 && fake.hint.d == 0x72 &&
 	     fake.hint.c == 11 && fake.hint.s1 == 768 && fake.hint.s2 == 256);
-	FACT(DONE_(GOOD(ReleasePage, 10, 2, 0, 0, 0)) && fake.hints == 2);
+	FACT(DONE_(GOOD(ReleasePage, 10, 2, 0, 0, 0)) && fake.hints == 2 && fake.hint.d == 2);
 	FACT(DONE_(BAD(AllocatePage, 10, 0x82, 0, 0, 0)) &&
 	     DONE_(BAD(AllocatePage, 1, 0, 0, 0, 0)));
 	FACT(DONE_(BAD(AllocatePage, 10, 0x21, 0, 1000, 25)));
@@ -930,7 +939,7 @@ static void memory(void)
 	     DONE_(BAD(AllocatePage, 10, 0x21, 0, ~0u, 1)));
 	FACT(DONE_(BAD(ReleasePage, 10, 0x100, 0, 0, 0)) && fake.hints == 2);
 	FACT(DONE_(GOOD(SetLinearMapping, 3, 0xc0000000, 0x40000, 9, 0)) && fake.hints == 3 &&
-	     fake.hint.c == 0x40000);
+	     fake.hint.c == 0x40000 && fake.hint.d == 0xc0000000 && fake.hint.s1 == 9);
 	FACT(DONE_(BAD(SetLinearMapping, 0, 0xc0000000, 0x40001, 9, 0)) && fake.hint.c == 0x40000);
 	FACT(DONE_(BAD(SetLinearMapping, 4, 0, 1, 9, 0)) && fake.hints == 4);
 	FACT(DONE_(GOOD(RegisterPageMapping, 0xfffff000, 5, 2, 0, 0)) && fake.hint.c == 1);
@@ -939,13 +948,14 @@ static void memory(void)
 	FACT(DONE_(BAD(ClonePageTable, 1, 2, 512 << 16 | 513, 0, 0)) &&
 	     DONE_(BAD(ClonePageDirectory, 1, 2, ~0u, 0, 0)) && fake.hints == 7);
 	FACT(DONE_(GOOD(UpdateGDT, 0, 0x1fff, 0, 0, 0)) && fake.hints == 8 &&
-	     fake.hint.call == VMI_ID_UpdateGDT);
+	     fake.hint.call == VMI_ID_UpdateGDT && !fake.hint.a && fake.hint.d == 0x1fff);
 	FACT(DONE_(GOOD(UpdateIDT, 3, 3, 0, 0, 0)) && DONE_(GOOD(UpdateLDT, 3, 4, 0, 0, 0)) &&
 	     fake.hints == 10);
 	FACT(DONE_(BAD(UpdateGDT, 1, 0, 0, 0, 0)) && DONE_(BAD(UpdateIDT, 0, 0x2000, 0, 0, 0)) &&
 	     DONE_(BAD(UpdateLDT, ~0u, ~0u, 0, 0, 0)) && fake.hints == 10);
+	FACT(DONE_(GOOD(AllocatePage, 10, 1, 0, ~0u, ~0u)) && fake.hints == 11); /* no clone */
 	FACT(DONE_(GOOD(UpdateIOBitmap, 0, 0, 0, 0, 0)) &&
-	     DONE_(GOOD(UpdateInterruptBitmap, 0, 0, 0, 0, 0)) && fake.hints == 12);
+	     DONE_(GOOD(UpdateInterruptBitmap, 0, 0, 0, 0, 0)) && fake.hints == 13);
 	END("hints: those that make no sense are dropped");
 	start(0, FEATURES, 6);
 	BEGIN;
@@ -997,15 +1007,17 @@ static void queue(void)
 	fake_queue(VCPU, QUEUED(SetPxELong), 1, 2, AT(4, 0x10), 0x21);
 	fake_queue(VCPU, QUEUED(SetCR3), 0x5000, 0, 0, 0);
 	fake_queue(VCPU, QUEUED(WriteGDTEntry), AT(1, 0), 3, 7, 8);
+	fake_queue(VCPU, QUEUED(SetPxE), 0x8888, AT(3, 0x800), 1, 0);
 	fake_queue(VCPU, QUEUED(SetPxE), 0x9999, AT(3, 0), 1, 0); /* again: the last one counts */
 	pages = fake.pages;
 	FACT(DONE_(own(VMI_HV_FLUSH, 0x77, 0, 0)) && regs.eax == 0x77);
 	FACT(*word(3, 0) == 0x9999 && *word(3, 127 * 4) == 0x1000 + 127);
 	FACT(*word(4, 0x10) == 1 && *word(4, 0x14) == 2 && fake.cr[3] == 0x5000);
 	FACT(*word(1, 0x18) == 7 && *word(1, 0x1c) == 8);
-	FACT(vmm_queue_empty(VCPU) && VCPU->counts.queued == 132 && VCPU->counts.flushes == 1);
+	FACT(vmm_queue_empty(VCPU) && VCPU->counts.queued == 133 && VCPU->counts.flushes == 1);
 	FACT(fake.pages - pages == 4); /* the one of the entries is looked up twice: SetCR3 */
-	FACT(VCPU->counts.traps == 2 && vmm_stats(&vm, VMI_ID_SetPxE) == 129);
+	FACT(VCPU->counts.traps == 2 && vmm_stats(&vm, VMI_ID_SetPxE) == 130);
+	FACT(vmm_stats(&vm, VMI_ID_SetPxELong) == 1 && *word(3, 0x800) == 0x8888);
 	END("a batch: in order, one trap, one look-up a page");
 
 	BEGIN;
@@ -1087,6 +1099,16 @@ static void queue(void)
 	VCPU->shared->queue_next = VMI_SHARED_QUEUE;
 	fake_queue(VCPU, QUEUED(SetPxELong), 1, 0, AT(READ_ONLY, 0), 0);
 	FACT(stopped_with(vmm_flush(VCPU), "SetPxELong: ptep c0007000 is not mapped"));
+	vmm_want(&vm, VMI_ID_SetPxE, false);
+	vmm_init(&vm);
+	vmm_vcpu_init(VCPU);
+	fake_attach_as(3);
+	fake_queue(VCPU, QUEUED(SetPxELong), 1, 0, AT(3, 0x40), 0);
+	fake_queue(VCPU, QUEUED(SetPxE), 1, AT(3, 0), 0, 0);
+	FACT(stopped_with(vmm_flush(VCPU), may_not_wait(ROW(SetPxE))) && *word(3, 0x40) == 1);
+	VCPU->shared->queue_next = VMI_SHARED_QUEUE;
+	fake_queue(VCPU, 1, 0, 0, 0, 0);
+	FACT(stopped_with(vmm_flush(VCPU), "queue: call 00000001 is not one that may wait"));
 	END("a queue that lies");
 
 	start(0, VMI_HV_SHARED, 3);
@@ -1150,6 +1172,8 @@ static void ports(void)
 	fake.outs = fake.value = 0;
 	FACT(stopped_with(BAD(INSB, 0, 0x70, 2, 0, AT(READ_ONLY, 0)),
 			  "INSB: address c0007000 is not mapped"));
+	FACT(stopped_with(BAD(INSW, 0, 0x70, 2, 0, AT(4, 0xfff)),
+			  "INSW: address c0004fff is not mapped"));
 	FACT(!fake.value);
 	FACT(stopped_with(BAD(OUTS, 0, 0x70, 3, AT(4, 0xff8), 0),
 			  "OUTS: address c0005000 is not mapped"));

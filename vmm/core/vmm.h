@@ -21,9 +21,8 @@
  * it; or the call is refused, and the native stub runs into the processor's own
  * fault; or the guest is stopped with a line that says why (vmm_ops.stop).
  *
- * One thread a vCPU: no function may run on a vCPU that another one is running
- * on, but for vmm_set_pending(). vmm_init, vmm_reset, ATTACH and DETACH concern all
- * vCPUs: guests do the latter two while one runs.
+ * One thread a vCPU, and the guest does not run on it meanwhile. vmm_init, vmm_reset,
+ * ATTACH and DETACH concern all vCPUs: guests do the latter two while one runs.
  *
  * Calls are switched one by one (vmm.wanted). What belongs together: the calls about
  * the interrupt flag, with IRET, SYSEXIT, Halt and their like; the calls about time.
@@ -74,7 +73,7 @@ enum vmm_clock {
 /* A hint about page tables or descriptor tables: vmm_ops.announce. */
 struct vmm_hint {
 	enum vmi_call call;
-	vmi_u32 a, d, c, s1, s2; /* its arguments, in order of the registers */
+	vmi_u32 a, d, c, s1, s2; /* its arguments: those that its column in names */
 };
 
 /*
@@ -89,9 +88,9 @@ struct vmm_ops {
 	/*
 	 * The host's address of the byte at a linear address of the guest, by the guest's
 	 * page tables as they are now, as CPL 0 may access it (write: CR0.WP counts, A and
-	 * D are set). The rest of its 4 KiB page follows it, and is used until
-	 * vmm_call() returns or invalidate, flush_tlb, set_cr or set_ap_state is called. NULL: not mapped,
-	 * or not RAM. Must never show what is not the guest's memory.
+	 * D are set). The rest of its 4 KiB page follows it, and is used until vmm_call() or
+	 * vmm_flush() returns, or set_cr is called. NULL: not mapped, or not RAM. Must never
+	 * show what is not the guest's memory.
 	 */
 	void *(*page)(struct vmm_vcpu *, vmi_u32 linear, bool write);
 	/* The same of a guest-physical address. SetInitialAPState of 13.x. */
@@ -106,7 +105,7 @@ struct vmm_ops {
 	/* Debug registers 0 to 3, 6, 7. */
 	vmi_u32 (*get_dr)(struct vmm_vcpu *, unsigned int n);
 	bool (*set_dr)(struct vmm_vcpu *, unsigned int n, vmi_u32 value);
-	/* false: no such MSR, or no such value; the call is refused, and the guest's own instruction faults. */
+	/* false: no such MSR or value. The call is refused: the guest's own instruction faults. */
 	bool (*get_msr)(struct vmm_vcpu *, vmi_u32 msr, vmi_u64 *value);
 	bool (*set_msr)(struct vmm_vcpu *, vmi_u32 msr, vmi_u64 value);
 	void (*cpuid)(struct vmm_vcpu *, vmi_u32 leaf, vmi_u32 subleaf, vmi_u32 out[4]);
@@ -216,7 +215,6 @@ struct vmm_ops {
  */
 #define VMM_NATIVE_FAULTS 2
 
-#define VMM_CALL_WORDS ((VMI_CALL_COUNT + 31) / 32)
 _Static_assert(VMI_CALL_COUNT <= 256, "VMI_HV_INFO has a bit for 256 rows");
 
 struct vmm {
@@ -285,11 +283,14 @@ struct vmm_vcpu {
 	char reason[96];
 };
 
-/* Which calls the operations suffice for, and what the other fields allow. */
+/* Which calls the operations suffice for. Only vmm->ops needs to be there. */
 void vmm_calls_possible(const struct vmm *vm, vmi_u32 calls[8]);
 /* Add a call to wanted, or take it away; call is a row of the table. */
 void vmm_want(struct vmm *vm, enum vmi_call call, bool want);
-/* False: the configuration contradicts itself (a transport without its number, features without what they need). */
+/*
+ * False: the configuration contradicts itself (a transport without its number, a feature
+ * without what it needs).
+ */
 bool vmm_init(struct vmm *vm);
 /* The next vCPU, in order of number: its state as after reset, interrupts off. */
 bool vmm_vcpu_init(struct vmm_vcpu *vcpu);
@@ -341,8 +342,10 @@ static inline vmi_u32 vmm_frame_flags(const struct vmm_vcpu *vcpu, vmi_u32 eflag
 }
 
 /*
- * Something waits. From any thread. True: the guest's virtual flag was set by then, and the VMM
- * has to look itself (the guest may have looked at pending before).
+ * Something waits. True: the guest's virtual flag is set, and the guest may have looked at
+ * pending already: deliver it, or wait for EFLAGS.IF. What comes from another thread first
+ * makes the vCPU exit: until then the guest's store to the flag may be in its processor only,
+ * as its load of pending may be done.
  */
 static inline bool vmm_set_pending(struct vmm_vcpu *vcpu)
 {
@@ -362,7 +365,11 @@ static inline void vmm_entered_gate(struct vmm_vcpu *vcpu, bool clears)
  * vmm_flush(): a queued SetCR2, SetCR3 or SetCR4 shows already.
  */
 void vmm_refresh(struct vmm_vcpu *vcpu);
-/* New time parameters: VMI_HV_TIME. version and wall_version are the core's. */
+/*
+ * New time parameters, VMI_HV_TIME: before the vCPU first runs, when the TSC is another one or
+ * another rate's, and whenever it ran again after time was stolen. version and wall_version
+ * are the core's.
+ */
 void vmm_time_update(struct vmm_vcpu *vcpu, const struct vmi_shared_time *time);
 /*
  * The wall clock was stepped against the real one: WallclockUpdated says it once. With
