@@ -173,6 +173,7 @@ CALL(GetIDT, NEED(get_idt))
 #define DESC_EXPANDS 0x0c00u /* code? expands down? */
 #define DESC_EXPANDS_DOWN 0x0400u
 #define DESC_BYTES 0x00800000u /* granularity */
+#define DESC_LONG 0x00200000u  /* code of 64 bits, where the VMM is: no limits */
 
 #define SELECTOR_TI 4u
 #define SELECTOR_INDEX 0xfff8u
@@ -267,7 +268,7 @@ static const char *confine(const struct vmm *vm, u64 *descriptor)
 
 	if (!(high & DESC_PRESENT))
 		return NULL;
-	if (!(high & DESC_SEGMENT))
+	if (!(high & DESC_SEGMENT) || (high & DESC_LONG))
 		return "is of a type that is the VMM's";
 	if ((high & DESC_DPL) < vm->kernel_ring << DESC_DPL_SHIFT)
 		high = (high & ~DESC_DPL) | vm->kernel_ring << DESC_DPL_SHIFT;
@@ -655,7 +656,7 @@ static bool read_ap_state(struct vmm_vcpu *vcpu, u32 address, struct vmi_ap_stat
 		return core_read(vcpu, address, ap, AP_STATE_BYTES);
 	if (first > AP_STATE_BYTES)
 		first = AP_STATE_BYTES;
-	if (!OPS->physical || address + AP_STATE_BYTES < address)
+	if (address + AP_STATE_BYTES < address)
 		return false;
 	part = OPS->physical(vcpu, address);
 	if (!part)
@@ -676,6 +677,8 @@ CALL(SetInitialAPState, NEED(set_ap_state))
 
 	if (regs->edx > APIC_ID_LAST)
 		return DONE;
+	if (vcpu->vm->revision == 13 && !OPS->physical)
+		return core_refuse(vcpu, regs);
 	if (!read_ap_state(vcpu, regs->eax, &ap))
 		return core_fault(vcpu, regs, "state", regs->eax, NOT_MAPPED);
 	if (ap_usable(&ap))

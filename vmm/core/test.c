@@ -503,6 +503,8 @@ static void descriptors(void)
 	FACT(DONE_(call(ROW(WriteGDTEntry), AT(1, 0), 1, 0, 0x0040f200, 0)) && *word(1, 0x8) == 0 &&
 	     *word(1, 0xc) == 0x0040f200);
 	FACT(DONE_(call(ROW(WriteGDTEntry), AT(1, 0), 1, 7, 0x0c00, 0)) && *word(1, 0xc) == 0xc00);
+	FACT(stopped_with(call(ROW(WriteGDTEntry), AT(1, 0), 1, 0xffff, 0x00affa00, 0),
+			  "WriteGDTEntry: high 00affa00 is of a type that is the VMM's"));
 	FACT(stopped_with(call(ROW(WriteGDTEntry), AT(1, 0), 1, 0, 0xec00, 0),
 			  "WriteGDTEntry: high 0000ec00 is of a type that is the VMM's"));
 	FACT(stopped_with(call(ROW(WriteIDTEntry), AT(1, 0), 1, 0, 0x8e00, 0),
@@ -1086,9 +1088,6 @@ static void queue(void)
 	VCPU->shared->queue_next = VMI_SHARED_QUEUE;
 	fake_queue(VCPU, VMI_HV_TAG | VMI_HV_ATTACH, 0, 0, 0, 0);
 	FACT(stopped_with(vmm_flush(VCPU), may_not_wait(VMI_HV_ATTACH)));
-	VCPU->shared->queue_next = VMI_SHARED_QUEUE;
-	fake_queue(VCPU, 1, 0, 0, 0, 0);
-	FACT(stopped_with(vmm_page_fault(VCPU), "queue: call 00000001 is not one that may wait"));
 	ops.entry_written = NULL;
 	VCPU->shared->queue_next = VMI_SHARED_QUEUE;
 	fake_queue(VCPU, QUEUED(SetPxE), 1, AT(3, 0), 0, 0);
@@ -1108,7 +1107,7 @@ static void queue(void)
 	FACT(stopped_with(vmm_flush(VCPU), may_not_wait(ROW(SetPxE))) && *word(3, 0x40) == 1);
 	VCPU->shared->queue_next = VMI_SHARED_QUEUE;
 	fake_queue(VCPU, 1, 0, 0, 0, 0);
-	FACT(stopped_with(vmm_flush(VCPU), "queue: call 00000001 is not one that may wait"));
+	FACT(stopped_with(vmm_page_fault(VCPU), "queue: call 00000001 is not one that may wait"));
 	END("a queue that lies");
 
 	start(0, VMI_HV_SHARED, 3);
@@ -1253,6 +1252,8 @@ static void ap_state(void)
 			  "SetInitialAPState: state 00004fc1 is not mapped"));
 	FACT(stopped_with(call(ROW(SetInitialAPState), 0xffffffc1, 7, 0, 0, 0),
 			  "SetInitialAPState: state ffffffc1 is not mapped"));
+	ops.physical = NULL;
+	FACT(REFUSED(call(ROW(SetInitialAPState), 3 * PAGE, 9, 0, 0, 0)) && fake.ap_states == 2);
 	END("SetInitialAPState: a physical address in 13.x");
 	BEGIN;
 	FACT(GOOD(Reboot, 0, 0, 0, 0, 0) == VMM_STOPPED && fake.reboots == 1);
