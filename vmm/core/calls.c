@@ -647,12 +647,13 @@ static bool ap_usable(const struct vmi_ap_state *ap)
 #define AP_STATE_BYTES ((u32)sizeof(struct vmi_ap_state))
 
 /* 13.x passes a physical address. */
-static bool read_ap_state(struct vmm_vcpu *vcpu, u32 address, struct vmi_ap_state *ap)
+static bool read_ap_state(struct vmm_vcpu *vcpu, bool physical, u32 address,
+			  struct vmi_ap_state *ap)
 {
 	u32 first = PAGE - (address & (PAGE - 1));
 	const u8 *part;
 
-	if (vcpu->vm->revision != 13)
+	if (!physical)
 		return core_read(vcpu, address, ap, AP_STATE_BYTES);
 	if (first > AP_STATE_BYTES)
 		first = AP_STATE_BYTES;
@@ -673,13 +674,14 @@ static bool read_ap_state(struct vmm_vcpu *vcpu, u32 address, struct vmi_ap_stat
 
 CALL(SetInitialAPState, NEED(set_ap_state))
 {
+	bool physical = vcpu->vm->revision == 13; /* once: another vCPU may attach */
 	struct vmi_ap_state ap;
 
 	if (regs->edx > APIC_ID_LAST)
 		return DONE;
-	if (vcpu->vm->revision == 13 && !OPS->physical)
+	if (physical && !OPS->physical)
 		return core_refuse(vcpu, regs);
-	if (!read_ap_state(vcpu, regs->eax, &ap))
+	if (!read_ap_state(vcpu, physical, regs->eax, &ap))
 		return core_fault(vcpu, regs, "state", regs->eax, NOT_MAPPED);
 	if (ap_usable(&ap))
 		OPS->set_ap_state(vcpu, regs->edx, &ap);

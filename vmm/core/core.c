@@ -529,7 +529,8 @@ static inline bool plain_write(struct vmm_vcpu *vcpu, u32 call, const struct vmi
 enum vmm_result vmm_flush(struct vmm_vcpu *vcpu)
 {
 	const struct vmm *vm = vcpu->vm;
-	struct vmi_shared *shared = vcpu->shared;
+	/* Once: another vCPU may detach, and vmm_vcpu.own has no queue behind it. */
+	struct vmi_shared *shared = __atomic_load_n(&vcpu->shared, __ATOMIC_RELAXED);
 	u32 next = __atomic_load_n(&shared->queue_next, __ATOMIC_ACQUIRE), call, n, performed = 0;
 	bool plain = !vm->ops->entry_written &&
 		     (vm->rows[VMI_ID_SetPxE] & vm->rows[VMI_ID_SetPxELong] & ROW_DEFERRED);
