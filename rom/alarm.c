@@ -366,8 +366,7 @@ u32 rom_cancel_alarm(u32 flags)
 	}
 	alarm->armed = false;
 	/* It may have come while we were about it. */
-	return program(cpu, alarm) != LVTT_FIRED || alarm->period ||
-	       clock_now(cpu->state, cpu) < fires;
+	return program(cpu, alarm) != LVTT_FIRED || alarm->period || enter(flags)->now < fires;
 }
 
 /* The guest has acknowledged an interrupt: there may be something to go on with. */

@@ -8,7 +8,6 @@
 u32 rom_init(void);
 u32 rom_init(void)
 {
-	enum trap_result trap;
 	struct state *state;
 	struct cpuid one;
 
@@ -18,11 +17,7 @@ u32 rom_init(void)
 	if ((one.edx & CPUID_NEEDED) != CPUID_NEEDED)
 		return (u32)-1;
 	state = state_find();
-	if (!state)
-		return (u32)-1;
-	/* Where no VMM does what takes privilege, the guest has to have it. */
-	trap = trap_attach(rom_addr(rom_image));
-	if (trap == TRAP_LIES || (trap == TRAP_NATIVE && (cs() & 3) != 0))
+	if (!state || !trap_attach(rom_addr(rom_image)))
 		return (u32)-1;
 	__asm__ volatile("lock btsl %1, %0"
 			 : "+m"(state->cpus)

@@ -311,6 +311,7 @@ struct trap {
 	u32 physical; /* address of struct vmi_shared */
 	u32 leaf;     /* the CPUID leaf with the signature; 0: hypercalls say who answers */
 	u8 code[4];   /* the transport, RET */
+	u32 attached; /* by an Init before */
 	u32 transport, where, features; /* as POST found them */
 	u32 calls[TRAP_MASKS];		/* that have a stub */
 	u32 address_count;
@@ -344,8 +345,7 @@ static inline bool trap_has(const u32 *calls, u32 row)
 }
 
 /* rom/trap.c */
-enum trap_result { TRAP_NATIVE, TRAP_ATTACHED, TRAP_LIES };
-enum trap_result trap_attach(const struct rom_image *image);
+bool trap_attach(const struct rom_image *image); /* false: Init fails, nothing has changed */
 struct trap *trap_find(const struct rom_image *image);
 /* False: nobody answers, or not with our major version. */
 bool trap_info(const struct trap *trap, struct trap_info *info);

@@ -27,8 +27,8 @@ bool trap_info(const struct trap *trap, struct trap_info *info)
 	    r.ecx != VMI_HV_SIGNATURE_ECX || r.edx != VMI_HV_SIGNATURE_EDX)
 		return false;
 	last = r.eax - trap->leaf;
-	if (last < VMI_HV_INFO_VERSION || !asked(trap, VMI_HV_INFO_VERSION, &r) ||
-	    r.eax >> 16 != VMI_HV_VERSION >> 16)
+	if (last < VMI_HV_INFO_VERSION || last >= VMI_HV_LEAF_STEP ||
+	    !asked(trap, VMI_HV_INFO_VERSION, &r) || r.eax >> 16 != VMI_HV_VERSION >> 16)
 		return false;
 	info->transports = r.ebx;
 	info->where = r.ecx;
@@ -58,7 +58,7 @@ void trap_narrow(struct trap_info *info, const u32 *there)
 	for (row = 0; row < VMI_CALL_COUNT; row++)
 		if (trap_has(there, row) && !trap_has(info->calls, row))
 			incomplete |= group(row);
-	for (row = 0; row < VMI_CALL_COUNT; row++)
+	for (row = 0; row < TRAP_MASKS * 32; row++)
 		if (!trap_has(there, row) || (group(row) & incomplete))
 			info->calls[row / 32] &= ~(1u << row % 32);
 }
@@ -91,40 +91,51 @@ static void stubs_switch(struct trap *trap, const struct trap_info *info)
 	cpuid(0); /* code has changed */
 }
 
+/* False: no VMM, or one that wants something else than POST has made. */
+static bool is_there(const struct trap *trap, struct trap_info *info)
+{
+	return trap_info(trap, info) && (info->transports & trap->transport) &&
+	       info->where == trap->where && !(trap->features & ~info->features);
+}
+
 /*
- * Init. A VMM that says it is attached, but by a version that it cannot have
- * agreed to, is told that it is not.
+ * Init. Where no VMM does what takes privilege, the guest has to have it. A VMM that
+ * says it has attached, by a version that it cannot have agreed to, is told that it has not.
  */
-enum trap_result trap_attach(const struct rom_image *image)
+bool trap_attach(const struct rom_image *image)
 {
 	struct trap *trap = trap_find(image);
-	enum trap_result result = TRAP_NATIVE;
-	const struct vmi_shared *shared;
+	bool privileged = (cs() & 3) == 0, attached, agrees = true;
 	struct trap_info info;
 	struct cpuid r;
 
 	if (!trap)
-		return TRAP_NATIVE;
-	shared = trap_shared(trap);
-	if (trap_info(trap, &info) && (info.transports & trap->transport) &&
-	    info.where == trap->where && !(trap->features & ~info.features)) {
+		return privileged;
+	attached = is_there(trap, &info);
+	/*
+	 * Not twice: other CPUs may run by now, with what is in their areas. But without
+	 * them, or with those of another image, this one's memory is as POST left it.
+	 */
+	if (attached && !(trap->attached && hypercall(&r, VMI_HV_FLUSH, trap->code) &&
+			  trap_shared(trap)->queue_next)) {
 		r.eax = VMI_HV_VERSION;
 		r.edx = info.features & VMI_HV_SHARED ? trap->physical : 0;
 		r.ecx = image->header.api_version_major;
 		r.ebx = 0;
-		if (hypercall(&r, VMI_HV_ATTACH, trap->code))
-			result = TRAP_ATTACHED;
-		if (result == TRAP_ATTACHED &&
-		    r.eax - (VMI_HV_VERSION & ~0xffffu) > (VMI_HV_VERSION & 0xffff)) {
-			hypercall(&r, VMI_HV_DETACH, trap->code);
-			result = TRAP_LIES;
-		}
+		attached = hypercall(&r, VMI_HV_ATTACH, trap->code);
+		agrees = !attached ||
+			 r.eax - (VMI_HV_VERSION & ~0xffffu) <= (VMI_HV_VERSION & 0xffff);
+		trap->wall_seen = trap_shared(trap)->time.wall_version;
 	}
-	if (result == TRAP_ATTACHED)
+	if (!attached && !privileged)
+		return false;
+	trap->attached = attached && agrees;
+	if (trap->attached)
 		trap_narrow(&info, trap->calls);
 	else
 		zero(info.calls, sizeof(info.calls));
-	trap->wall_seen = shared->time.wall_version;
 	stubs_switch(trap, &info);
-	return result;
+	if (!agrees)
+		hypercall(&r, VMI_HV_DETACH, trap->code);
+	return agrees;
 }

@@ -20,7 +20,7 @@ static u8 *reserved(void)
 	return phys(*(u16 *)phys(BDA_BASE_MEMORY) * 1024u);
 }
 
-#define RESERVED_BYTES 0x3000
+#define RESERVED_BYTES 0xa000
 static u8 saved[RESERVED_BYTES];
 
 static u32 reserved_bytes(void)

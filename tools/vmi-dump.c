@@ -20,6 +20,7 @@
 #define IMAGE_MAX (255 * BLOCK)
 
 #define HEADER(member) VMI_OFFSET(struct vmi_rom_header, member)
+#define ABOUT(member) (sizeof(struct vmi_rom_header) + VMI_OFFSET(struct vmi_about, member))
 #define PCI(member) VMI_OFFSET(struct vmi_pci_data, member)
 #define PNP(member) VMI_OFFSET(struct vmi_pnp_header, member)
 
@@ -121,6 +122,10 @@ static void print_headers(void)
 	printf("product       %s\n", string_at(get16(pnp + PNP(product)), "product"));
 	if (major == 3)
 		printf("virtual_top   %#x\n", get32(HEADER(virtual_top)));
+	printf("host          %.8s\n", (const char *)image + ABOUT(host));
+	printf("clock         %.12s\n", (const char *)image + ABOUT(clock));
+	printf(get16(ABOUT(port)) ? "port          %#x\n" : "port          -\n",
+	       get16(ABOUT(port)));
 }
 
 static struct calls find_calls(void)
@@ -168,8 +173,8 @@ static struct calls find_calls(void)
 }
 
 /*
- * Several calls may be one piece of code: among the symbols at a record's
- * address the one that the table of calls has in this place is its name.
+ * Several calls may be one piece of code, and POST of a trap host changes symbols: the
+ * one that the table of calls has in this place is the name, or any at the address.
  */
 static const char *call_name(const struct calls *calls, size_t n, unsigned stub)
 {
@@ -183,7 +188,7 @@ static const char *call_name(const struct calls *calls, size_t n, unsigned stub)
 		Elf32_Sym symbol;
 
 		memcpy(&symbol, calls->symbols + i * sizeof(symbol), sizeof(symbol));
-		if (symbol.st_value != stub)
+		if (symbol.st_value != stub && i != n + 1)
 			continue;
 		name = elf_strptr(calls->elf, calls->strings, symbol.st_name);
 		if (!name || strncmp(name, "VMI_", 4))

@@ -250,7 +250,7 @@ static void shrink(struct rom_image *image)
 	struct vmi_pci_data *pci = at((u32)image + image->header.pci_header_offset);
 	u32 *length = at((u32)&pci->image_length);
 
-	image_patch(image, (u32 *)&image->about.port, image->about.port); /* post32 is 0 */
+	image_patch(image, at((u32)&image->about.port), image->about.port); /* post32 is 0 */
 	image_patch(image, (u32 *)image, (*(u32 *)image & 0xffff) | blocks << 16 | RETF << 24);
 	image_patch(image, length, (*length & 0xffff0000) | blocks);
 }

@@ -8,8 +8,8 @@
 ;	VMCALL			the transport, 3 bytes
 ;	native			JMP to the stub of the native host
 ;
-;	shape	Name, features	; all of which the VMM has; ANY: every call that has
-;				; so many arguments on the stack
+;	shape	Name, features	; all of which the VMM has
+;	shape	ANY, features, N[, class] ; calls with N arguments on the stack, of that class
 ;	...			; reached by jumps from behind the entry only
 ;	entry
 ;	...
@@ -58,9 +58,9 @@ row_%1	equ rows
 	for_each_call number_row
 row_ANY	equ ANY
 
-%macro	shape 2-3 0			; name, features, arguments on the stack as bits
+%macro	shape 2-4 0, 0			; name, features; of ANY: arguments, class
 %push shape
-	db	row_%1, %2, %3
+	db	row_%1, %2, %3, %4
 	db	%$entry - %$native, %$end - %$native
 %$native:
 	db	0xe9			; JMP rel32
@@ -235,11 +235,31 @@ bits 32
 	ret
 	end_shape
 
+; What loads all flags. Where EFLAGS.IF counts, CLI makes the change happen with
+; the last instruction, which the VMM waits for; and the shared flag is left set:
+; EFLAGS.IF alone says it then, to code that has CLI and STI, too.
+
 ; POPFD comes last: all flags are an output.
-%macro	set_eflags 1			; IF that the processor is to have, besides EAX
+	shape	SetEFLAGS, IF
 %$deliver:
 	trap	VMI_HV_DELIVER
+%$load:	push	eax
+	popfd
+	ret
+	entry
+	cli
+	mov	dword [ss:INTERRUPTS], VMI_IF
+	deliver_if_pending
 	jmp	%$load
+	end_shape
+
+	shape	SetEFLAGS, S
+%$deliver:
+	trap	VMI_HV_DELIVER
+%$load:	push	eax
+	or	byte [esp + 1], VMI_IF >> 8
+	popfd
+	ret
 	entry
 	test	ah, VMI_IF >> 8
 	jz	%$off
@@ -247,26 +267,12 @@ bits 32
 	deliver_if_pending
 	jmp	%$load
 %$off:	mov	dword [ss:INTERRUPTS], 0
-%$load:	push	eax
-%if %1
-	or	byte [esp + 1], %1 >> 8
-%endif
-	popfd
-	ret
-%endmacro
-
-	shape	SetEFLAGS, IF
-	set_eflags 0
+	jmp	%$load
 	end_shape
 
-	shape	SetEFLAGS, S
-	set_eflags VMI_IF
-	end_shape
-
-; The frame's IF is the flag that there will be. Where EFLAGS.IF counts, CLI
-; makes that happen with the last instruction: the VMM waits for it.
+; Where EFLAGS.IF does not count, the frame's IF is the flag that there will be.
 %macro	return_to 5			; bytes of a return address, frame's second byte of
-					; flags, CLI or not, instructions that return
+					; flags or 0, CLI or not, instructions that return
 %$deliver:
 	trap	VMI_HV_DELIVER
 %$return:
@@ -293,7 +299,7 @@ bits 32
 
 %macro	return_shape 6			; name, and these; with CLI, what sets EFLAGS.IF
 	shape	%1, IF
-	return_to %2, %3, cli, %5, %6
+	return_to %2, 0, cli, %5, %6
 	end_shape
 	shape	%1, S
 	return_to %2, %3, %4, %4, %6
@@ -432,14 +438,17 @@ bits 32
 	end_shape
 
 ; All others that the table gives a class.
-%macro	queued_row 10
-%if %10
-	shape	%1, Q
-	queued	%10, ((%5) & VMI_S1) / VMI_S1, none, none
+%macro	queued_class 2			; class, arguments on the stack
+	shape	ANY, Q, %2, %1
+	queued	%1, %2, none, none
 	end_shape
-%endif
 %endmacro
-	for_each_call queued_row
+
+	queued_class VMI_DEFER_MMU, 0
+	queued_class VMI_DEFER_MMU, 1
+	queued_class VMI_DEFER_CPU, 0
+	queued_class VMI_DEFER_DT, 0
+	queued_class VMI_DEFER_DT, 1
 
 ; ---------------------------------------------------------------------------
 ; Time: nanoseconds. The version is even, and the same afterwards.
@@ -544,13 +553,13 @@ bits 32
 ; ---------------------------------------------------------------------------
 ; Every other call
 
-%macro	any_shape 2
-	shape	ANY, 0, %2
+%macro	any_shape 1			; arguments on the stack
+	shape	ANY, 0, %1
 	entry
 	trapped	%1
 	end_shape
 %endmacro
 
-	any_shape 0, 0
-	any_shape 1, VMI_S1 / VMI_S1
-	any_shape 2, (VMI_S1 | VMI_S2) / VMI_S1
+	any_shape 0
+	any_shape 1
+	any_shape 2

@@ -7,9 +7,10 @@
 #include "rom.h"
 
 struct shape {
-	u8 row;	      /* ANY: every one */
+	u8 row;
 	u8 features;  /* all of which the VMM has */
-	u8 arguments; /* ANY: VMI_S1, VMI_S2 / VMI_S1 */
+	u8 arguments; /* row is ANY: so many on the stack, */
+	u8 defer;     /* and the class; 0: whatever it is */
 	u8 entry, size;
 	u8 code[]; /* begins with JMP to the native stub */
 };
@@ -23,18 +24,23 @@ _Static_assert(VMI_CALL_COUNT < ANY, "a row is a byte");
 
 extern const u8 trap_shapes[];
 
+/* Decimal or 0x...; 0: it is none. */
 static u32 number(const char *s)
 {
-	u32 value = 0;
+	u32 base = 10, value = 0, digit;
 
 	if (s[0] == '0' && (s[1] | 0x20) == 'x') {
-		for (s += 2; *s; s++)
-			value = value * 16 + ((u8)*s <= '9' ? *s - '0' : (*s | 0x20) - 'a' + 10);
-		return value;
+		base = 16;
+		s += 2;
 	}
-	for (; *s; s++)
-		value = value * 10 + *s - '0';
-	return value;
+	for (;; s++) {
+		u8 c = (u8)(*s | 0x20);
+
+		digit = c <= '9' ? c - '0' : c >= 'a' ? c - 'a' + 10 : base;
+		if (digit >= base)
+			return *s && *s != '\n' ? 0 : value;
+		value = value * base + digit;
+	}
 }
 
 bool trap_seek(const struct rom_image *image, const struct state *state, struct trap_way *way)
@@ -73,11 +79,12 @@ static u32 transport_code(u32 transport, u32 where)
 static const struct shape *shape_of(const struct vmi_call_record *record, u32 row, u32 features)
 {
 	const struct shape *shape = rom_addr(trap_shapes);
-	u32 arguments = record->in / VMI_S1 & 3;
+	u32 arguments = record->in & VMI_S2 ? 2 : record->in & VMI_S1 ? 1 : 0;
 
 	/* The last ones are for all. */
 	while ((shape->features & ~features) ||
-	       (shape->row != row && (shape->row != ANY || shape->arguments != arguments)))
+	       (shape->row != row && (shape->row != ANY || shape->arguments != arguments ||
+				      (shape->defer && shape->defer != record->defer))))
 		shape = at((u32)shape->code + shape->size);
 	return shape;
 }
@@ -224,8 +231,9 @@ bool trap_install(struct rom_image *image, u32 memory, const struct trap_way *wa
 		return false;
 	image_refer(image, trap);
 	image_name(image, image->about.host, sizeof(image->about.host), STR("trap"));
+	/* Behind it remains what the native stubs go by. */
 	if (trap_has(trap->calls, VMI_ID_GetCycleFrequency))
-		image_name(image, image->about.clock, sizeof(image->about.clock), STR("vmm"));
+		image_name(image, image->about.clock, sizeof("vmm"), STR("vmm"));
 	return true;
 }
 

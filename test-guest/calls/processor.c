@@ -48,7 +48,7 @@ void test_GetRelocationInfo(void)
 	go1(rom.major == 6 ? VMI_13_SetCR3 : number);
 	equal(v.out.edx, type, "type");
 	if (type == VMI_RELOC_CALL)
-		equal(v.out.eax, (u32)rom.image + rom.record[VMI_ID_SetCR3].stub, "EIP");
+		equal(v.out.eax, rom_symbol(&rom, "VMI_SetCR3"), "EIP");
 	else
 		equal(v.out.eax, 0, "EIP");
 }

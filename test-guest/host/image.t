@@ -206,6 +206,7 @@ check_records()
 	"$dump" --tsv "$image" > "$tmp/dump"
 	for text in "revision      $2" "version       $version" "length        $(stat -c %s "$image")" \
 		"checksum      ok" "PCI           15ad:0801 class 050000" "manufacturer  Open VMI" \
+		"host          native" "clock         tsc" "port          -" \
 		"calls         $(wc -l < "$tmp/names")"; do
 		ok "$1: vmi-dump prints: $text" grep -qx "$text" "$tmp/text"
 	done

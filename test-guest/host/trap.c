@@ -44,7 +44,7 @@ __attribute__((format(printf, 2, 3))) static bool ok(bool good, const char *form
  * The VMM
  */
 static struct {
-	vmi_u32 signature, version, transports, where, features, calls[8];
+	vmi_u32 signature, last, version, transports, where, features, calls[8];
 	bool silent, refuses_attach, refuses;
 	vmi_u32 agrees; /* what ATTACH returns; 0: the right one */
 } vmm;
@@ -58,6 +58,7 @@ static struct {
 	struct vmi_queued queue[VMI_SHARED_QUEUED];
 } seen;
 
+static bool cpu_if;	     /* CLI and STI as a guest in ring 0 has them */
 static vmi_u32 guest_memory; /* linear minus physical */
 static const struct vmi_call_record *records;
 static volatile vmi_u64 pages[4]; /* what stands for tables of pages */
@@ -73,6 +74,8 @@ static void flush(void)
 	vmi_u32 at;
 
 	seen.performed = 0;
+	if (!shared->queue_next) /* the VMM has another area */
+		return;
 	for (at = VMI_SHARED_QUEUE; at < shared->queue_next && at < VMI_SHARED_END;
 	     at += VMI_QUEUED_SIZE) {
 		struct vmi_queued *entry = (struct vmi_queued *)((vmi_u32)shared + at);
@@ -96,7 +99,7 @@ static bool hypercall(unsigned number, greg_t *g)
 			return false;
 		g[REG_EAX] = g[REG_EBX] = g[REG_ECX] = g[REG_EDX] = 0;
 		if (n == VMI_HV_INFO_SIGNATURE) {
-			g[REG_EAX] = 3;
+			g[REG_EAX] = (greg_t)vmm.last;
 			g[REG_EBX] = (greg_t)vmm.signature;
 			g[REG_ECX] = VMI_HV_SIGNATURE_ECX;
 			g[REG_EDX] = VMI_HV_SIGNATURE_EDX;
@@ -164,6 +167,11 @@ static void on_signal(int signal, siginfo_t *info, void *context)
 	vmi_u32 transport = 0;
 
 	(void)info;
+	if ((vmm.features & VMI_HV_CPU_IF) && (code[0] | 1) == 0xfb) {
+		cpu_if = code[0] == 0xfb;
+		g[REG_EIP]++;
+		return;
+	}
 	if (code[0] == 0xe7 && code[1] == PORT)
 		transport = VMI_HV_OUT;
 	else if (code[0] == 0xcd && code[1] == VECTOR)
@@ -387,6 +395,7 @@ static void sound_vmm(vmi_u32 transport, vmi_u32 features)
 {
 	memset(&vmm, 0, sizeof(vmm));
 	vmm.signature = VMI_HV_SIGNATURE_EBX;
+	vmm.last = 3;
 	vmm.version = VMI_HV_VERSION;
 	vmm.transports = transport;
 	vmm.where = PORT | VECTOR << 8;
@@ -506,9 +515,14 @@ static void test_lies(void)
 {
 	static const vmi_u32 versions[] = { 0, 0x00020000, 0xffffffff };
 	static const vmi_u32 agreements[] = { 0x00010001, 0x00020000, 0x0000ffff, 0xffffffff };
+	static const vmi_u32 lasts[] = { 0, VMI_HV_LEAF_STEP, 0xffffffff };
 	unsigned n;
 
 	sound_vmm(VMI_HV_OUT, SHARED_FEATURES);
+	memcpy(file + VMI_OFFSET(struct rom_image, about.clock), "kvmclock", 8);
+	ok(post() && !memcmp(image->about.clock, "vmm\0lock", 9),
+	   "%s: native stubs still see that the clock is kvmclock (rom/native/time.asm)", path);
+	memcpy(file + VMI_OFFSET(struct rom_image, about.clock), "tsc\0\0\0\0", 8);
 	vmm.silent = true;
 	ok(!post() && !strcmp(image->about.host, "native"), "%s: nobody answers: native", path);
 	ok(init() == (vmi_u32)-1, "%s: and CPL 3 is no place for Init then", path);
@@ -520,11 +534,21 @@ static void test_lies(void)
 		vmm.version = versions[n];
 		ok(!post(), "%s: version %#x: native", path, versions[n]);
 	}
+	for (n = 0; n < 3; n++) {
+		sound_vmm(VMI_HV_OUT, SHARED_FEATURES);
+		vmm.last = lasts[n];
+		ok(!post(), "%s: %#x as the last leaf: native", path, lasts[n]);
+	}
 	sound_vmm(0xfffffff0, SHARED_FEATURES);
 	ok(!post(), "%s: transports that nobody knows: native", path);
 	sound_vmm(VMI_HV_OUT, SHARED_FEATURES);
 	memset(vmm.calls, 0, sizeof(vmm.calls));
 	ok(!post(), "%s: no call wanted: native", path);
+
+	sound_vmm(VMI_HV_OUT, SHARED_FEATURES);
+	for (n = 0; n < VMI_CALL_COUNT; n++)
+		want(n, n <= VMI_ID_GetRelocationInfo);
+	ok(!post(), "%s: only calls wanted that nobody knows, or that are the ROM's: native", path);
 
 	sound_vmm(VMI_HV_OUT | 0xfffffff0, 0xffffffff & ~VMI_HV_CPU_IF);
 	vmm.version = VMI_HV_VERSION + 7;
@@ -560,8 +584,21 @@ static void test_lies(void)
 	ok(init() == 0 && seen.attached == 1 && (simple(VMI_ID_WBINVD, 0, 0, 0), seen.traps == 1),
 	   "%s: then it is sound again", path);
 	vmm.silent = true;
-	ok(init() == (vmi_u32)-1 && native_writes() && !seen.traps,
-	   "%s: gone after a while: native", path);
+	ok(init() == (vmi_u32)-1 && traps(VMI_ID_WBINVD), "%s: gone after a while: nothing changes",
+	   path);
+}
+
+/* What GetRelocationInfo answers is what the image had before POST. */
+static bool native_binding(unsigned row)
+{
+	const struct vmi_call_record *built =
+		(const void *)(file + ((const struct rom_image *)file)->about.calls);
+	unsigned type, policy = built[row].binding & VMI_POLICY;
+
+	if (image->header.api_version_major != 3 || number_of(row) == VMI_NO)
+		return true;
+	address_of(row, &type);
+	return type == (policy ? VMI_RELOC_NONE : built[row].binding);
 }
 
 /* In mask and out of it, one call at a time. */
@@ -586,7 +623,8 @@ static void test_mask(void)
 			continue;
 		sound_vmm(VMI_HV_OUT, SHARED_FEATURES);
 		post();
-		/* At Init the mask may shrink. */
+		init();
+		/* At the next Init the mask may have shrunk. */
 		want(row, false);
 		init();
 		for (other = 0; other < VMI_CALL_COUNT; other++) {
@@ -595,6 +633,8 @@ static void test_mask(void)
 			now = traps(other);
 			if (number_of(other) != VMI_NO && image->header.api_version_major == 3)
 				now &= in_memory(address_of(other, &type));
+			if (other == row)
+				bad += !native_binding(other);
 			if (now == (other == row || (irq && VMI_IS_IRQ_CALL(other)) ||
 				    (time && VMI_IS_TIME_CALL(other)))) {
 				printf("# without %s: %s\n", names[row], names[other]);
@@ -673,6 +713,14 @@ static void test_interrupts(void)
 	call(VMI_ID_SetEFLAGS, r, 0, 0);
 	ok((frame.r[FLAGS] & 0xdd5) == 0x8d5 && !seen.traps && !shared->interrupts,
 	   "%s: SetEFLAGS off", path);
+	if (image->header.api_version_major == 3) {
+		unsigned iret, sysexit;
+
+		address_of(VMI_ID_IRET, &iret);
+		address_of(VMI_ID_SYSEXIT, &sysexit);
+		ok(iret == VMI_RELOC_JUMP && sysexit == VMI_RELOC_JUMP,
+		   "%s: IRET and SYSEXIT are JUMPs", path);
+	}
 	for (row = VMI_ID_IRET; row <= VMI_ID_IRET_v13; row++) {
 		shared->interrupts = shared->pending = 0;
 		r[FLAGS] = 0x246 | 0x891;
@@ -695,6 +743,35 @@ static void test_interrupts(void)
 		   "%s: %s off, whatever is pending", path, names[row]);
 	}
 	shared->pending = 0;
+}
+
+/* Where EFLAGS.IF counts, too: what loads all flags leaves the shared one set. */
+static void test_cpu_if(void)
+{
+	static const unsigned rows[] = { VMI_ID_IRET, VMI_ID_IRET_v13, VMI_ID_SetEFLAGS };
+	struct vmi_shared *shared = area();
+	unsigned n, bad = 0;
+	vmi_u32 r[REGISTERS];
+
+	for (n = 0; n < 12; n++) {
+		bool on = n & 1, pending = n & 2;
+
+		memcpy(r, poison, sizeof(r));
+		r[EAX] = r[FLAGS] = on ? 0x246 : 0x46;
+		shared->interrupts = 0;
+		shared->pending = pending;
+		cpu_if = true;
+		call(rows[n / 4], r, 0, 0);
+		if (shared->interrupts != VMI_IF || cpu_if || seen.traps != pending) {
+			printf("# %s, IF %d: %u traps\n", names[rows[n / 4]], on, seen.traps);
+			bad++;
+		}
+	}
+	shared->interrupts = 0;
+	cpu_if = false;
+	simple(VMI_ID_EnableInterrupts, 1, 2, 3);
+	bad += shared->interrupts != VMI_IF || !cpu_if || seen.traps;
+	ok(!bad, "%s: VMI_HV_CPU_IF: all flags are the processor's", path);
 }
 
 static void test_copies(void)
@@ -911,15 +988,25 @@ static void test_image(void)
 	test_copies();
 	test_queue();
 	test_time();
+	area()->interrupts = area()->defer = 0x80;
+	ok(init() == 0 && seen.attached == 1 && area()->interrupts == 0x80 && area()->defer == 0x80,
+	   "%s: Init again leaves the area alone", path);
+	memset(area(), 0, sizeof(struct vmi_shared));
+	ok(init() == 0 && seen.attached == 2 && area()->queue_next == VMI_SHARED_QUEUE,
+	   "%s: Init again attaches where another image has attached meanwhile", path);
 	/* Init again, where the guest has both elsewhere by now. */
 	base = IMAGE + MOVED;
 	guest_memory = MOVED;
-	ok(init() == 0 && seen.attach[1] == MEMORY, "%s: Init at another linear address", path);
+	ok(init() == 0 && seen.attached == 2, "%s: Init at another linear address", path);
 	mprotect((void *)MEMORY, VMI_PROCESS_SIZE, PROT_NONE);
 	test_interrupts();
 	test_copies();
 	test_time();
 	mprotect((void *)MEMORY, VMI_PROCESS_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC);
+	sound_vmm(VMI_HV_OUT, SHARED_FEATURES | VMI_HV_CPU_IF);
+	post();
+	if (ok(init() == 0, "%s: with EFLAGS.IF", path))
+		test_cpu_if();
 }
 
 int main(int argc, char **argv)
@@ -931,6 +1018,7 @@ int main(int argc, char **argv)
 	size_t size = sizeof(file) + VMI_PROCESS_SIZE;
 	int n;
 
+	setlinebuf(stdout);
 	backing = memfd_create("guest", 0);
 	if (backing < 0 || ftruncate(backing, (off_t)size)) {
 		perror("Bail out! memfd");

@@ -186,7 +186,7 @@ static void attach_races(void)
 	FACT(DONE_(own(VMI_HV_ATTACH, VMI_HV_VERSION, SHARED_AT, 3)));
 	FACT(VCPU->shared->interrupts == VMI_IF);
 	VCPU->shared->interrupts = 0;
-	FACT(DONE_(own(VMI_HV_ATTACH, VMI_HV_VERSION, SHARED_AT, 3)));
+	FACT(DONE_(own(VMI_HV_ATTACH, VMI_HV_VERSION, SHARED_AT + PAGE, 3)));
 	FACT(!VCPU->shared->interrupts && fake.detached == 2);
 	END("ATTACH, DETACH: one at a time; neither the flag nor what is pending is lost");
 	ops = fake_ops;
@@ -330,6 +330,29 @@ static void interface(void)
 	END("a vCPU that is not zeroed: the guest sees nothing of it");
 
 	attach_races();
+
+	BEGIN;
+	start(0, FEATURES, 3);
+	VCPU->shared->defer = vcpus[1].shared->defer = VMI_DEFER_MMU;
+	vcpus[1].shared->interrupts = 0;
+	fake_queue(&vcpus[1], VMI_HV_TAG | ROW(SetPxE), 1, AT(3, 0), 0, 0);
+	FACT(DONE_(fake_attach_as(3)) && !fake.detached && !VCPU->shared->defer);
+	FACT(!vcpus[1].shared->interrupts && vcpus[1].shared->defer == VMI_DEFER_MMU &&
+	     !vmm_queue_empty(&vcpus[1]));
+	FACT(DONE_(fake_attach_as(13)) && fake.detached == 1 && vmm_queue_empty(&vcpus[1]));
+	END("ATTACH again leaves the other vCPUs alone");
+
+	BEGIN;
+	start(0, FEATURES & ~(u32)VMI_HV_CPU_IF, 3);
+	VCPU->shared->interrupts = 0;
+	fake.pending = true;
+	FACT(DONE_(own(VMI_HV_ATTACH, VMI_HV_VERSION, SHARED_AT, 3)));
+	FACT(!VCPU->shared->interrupts && VCPU->shared->pending);
+	fake.pending = false;
+	VCPU->shared->interrupts = VMI_IF;
+	FACT(DONE_(own(VMI_HV_ATTACH, VMI_HV_VERSION, SHARED_AT, 3)));
+	FACT(VCPU->shared->interrupts == VMI_IF && !VCPU->shared->pending);
+	END("ATTACH again leaves the interrupt flag as it is");
 
 	BEGIN;
 	start(0, FEATURES, 3);

@@ -136,13 +136,14 @@ fails()
 # Runs in the worker's copy of the tree. Prints "ok NAME" or "not ok NAME", and why.
 mutant()
 {
-	local i=$1 test first expected
+	local i=$1 test first expected targets=images
 	if ! edit "${file[i]}" "${scope[i]}" "$tmp/edit.$i" > "$log.edit"; then
 		echo "not ok ${name[i]}: $(< "$log.edit")"
 		return
 	fi
 	test=${tests[i]%%$'\n'*}
-	if ! nice make -s O=build images > "$log.make" 2>&1; then
+	[[ ${file[i]} != vmm/* ]] || targets=vmm
+	if ! nice make -s O=build "$targets" > "$log.make" 2>&1; then
 		expected=${test#build: }
 		if [[ $test == "build: "* ]] && grep -qF -- "$expected" "$log.make"; then
 			echo "ok ${name[i]}: caught by the build ($expected)"
@@ -168,8 +169,8 @@ worker()
 {
 	local tree=$tmp/tree.$1 log=$tmp/log.$1 i first test
 	mkdir -p "$tree/build/test-guest"
-	cp -a Makefile include ldscripts rom test-guest tools docs "$tree"
-	cp -a "$O/rom" "$O/tools" "$O"/*.rom "$tree/build"
+	cp -a Makefile include ldscripts rom vmm test-guest tools docs "$tree"
+	cp -a "$O/rom" "$O/tools" "$O"/vmm* "$O"/*.rom "$tree/build"
 	ln -s "$O"/test-guest/* "$tree/build/test-guest"
 	cd "$tree" || return
 	{
