@@ -25,6 +25,7 @@ all: images
 include rom/rom.mk
 include test-guest/guest.mk
 include tools/tools.mk
+include vmm/vmm.mk
 include vmm/svm/svm.mk
 
 # The dependencies come first: a fresh machine has no compiler yet.

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the shared area answers, and that nothing is lost on the way: interrupts
+ * that come, and calls that are queued and flushed, before every instruction.
+ */
+#include <stdio.h>
+#include <string.h>
+#include "played.h"
+
+static struct call call;
+static u32 features;
+
+static bool attached(void)
+{
+	machine_load(loaded);
+	processor_reset();
+	if (!guest_post_quick() || !guest_init_ring3(HIGH))
+		return false;
+	machine_hide(LOW, true);
+	return true;
+}
+
+static bool trapless(u32 id, u32 want_traps)
+{
+	const char *broke;
+
+	played.traps = 0;
+	call_run(&call, guest_entry(id, HIGH));
+	broke = call.ended == ENDED_RETURN ? call_broke(&call, record(id)->out)
+					   : "it did not come back";
+	if (broke || played.traps != want_traps)
+		note("%s: %s; %u traps, not %u (at %#x)", call_name(id), broke ? broke : "",
+		     played.traps, want_traps, call.after.eip - HIGH);
+	return !broke && played.traps == want_traps;
+}
+
+static bool simple(u32 id, u32 want_traps)
+{
+	call_prepare(&call, id, HIGH);
+	return trapless(id, want_traps);
+}
+
+static bool bound(u32 id)
+{
+	return call_number(id) != VMI_NO && guest_entry(id, HIGH);
+}
+
+/* Exact traps. A call that this revision has not is no point. */
+static void interrupt_flag(void)
+{
+	struct vmi_shared *s = (struct vmi_shared *)(memory + played.shared);
+	bool good = true;
+	u32 i;
+
+	s->interrupts = VMI_IF;
+	s->pending = 0;
+	good &= simple(VMI_ID_DisableInterrupts, 0) && !s->interrupts;
+	if (bound(VMI_ID_GetInterruptMask))
+		good &= simple(VMI_ID_GetInterruptMask, 0) && !call.after.eax;
+	good &= simple(VMI_ID_EnableInterrupts, 0) && s->interrupts == VMI_IF;
+	if (bound(VMI_ID_GetInterruptMask))
+		good &= simple(VMI_ID_GetInterruptMask, 0) && call.after.eax == VMI_IF;
+	for (i = 0; i < 4; i++) {
+		s->interrupts = i & 1 ? VMI_IF : 0;
+		call_prepare(&call, VMI_ID_SetInterruptMask, HIGH);
+		call.before.eax = i & 2 ? ~0u : ~(u32)VMI_IF;
+		good &= trapless(VMI_ID_SetInterruptMask, 0);
+		good &= s->interrupts == (i & 2 ? VMI_IF : 0);
+	}
+	ok(good, "%s, features %#x: nothing pending, no trap", loaded->name, features);
+	good = true;
+	s->interrupts = 0;
+	s->pending = 1;
+	good &= simple(VMI_ID_EnableInterrupts, 1) && played.delivers == 1;
+	s->pending = 1;
+	call_prepare(&call, VMI_ID_SetInterruptMask, HIGH);
+	call.before.eax = VMI_IF;
+	good &= trapless(VMI_ID_SetInterruptMask, 1) && played.delivers == 2;
+	s->pending = 1;
+	call_prepare(&call, VMI_ID_SetInterruptMask, HIGH);
+	call.before.eax = ~(u32)VMI_IF;
+	good &= trapless(VMI_ID_SetInterruptMask, 0);
+	good &= simple(VMI_ID_DisableInterrupts, 0);
+	ok(good, "%s, features %#x: something pending, one trap", loaded->name, features);
+}
+
+static void gets(void)
+{
+	static const struct {
+		u32 id, offset;
+	} get[] = {
+		{ VMI_ID_GetCR0, VMI_SHARED_CR0 }, { VMI_ID_GetCR2, VMI_SHARED_CR2 },
+		{ VMI_ID_GetCR3, VMI_SHARED_CR3 }, { VMI_ID_GetCR4, VMI_SHARED_CR4 },
+		{ VMI_ID_GetLDT, VMI_SHARED_LDT }, { VMI_ID_GetTR, VMI_SHARED_TR },
+	};
+	bool good = true;
+	u32 i;
+
+	for (i = 0; i < sizeof(get) / sizeof(*get); i++) {
+		u32 value = random32();
+
+		if (!bound(get[i].id))
+			continue;
+		if (get[i].offset >= VMI_SHARED_LDT)
+			value &= 0xffff;
+		*(u32 *)(memory + played.shared + get[i].offset) = value;
+		good &= simple(get[i].id, 0) && call.after.eax == value;
+	}
+	ok(good, "%s, features %#x: Get* do not trap", loaded->name, features);
+}
+
+/* ------------------------------------------------------------------------
+ * An interrupt before every instruction
+ */
+
+static struct {
+	u32 at; /* before that instruction */
+	u32 now;
+	u32 taken, early;
+	bool waiting; /* the VMM watches EFLAGS.IF */
+	bool came;
+} irq;
+
+static struct vmi_shared *shared(void)
+{
+	return (struct vmi_shared *)(memory + played.shared);
+}
+
+static bool enabled(void)
+{
+	return shared()->interrupts && (!(features & VMI_HV_CPU_IF) || processor.interrupts);
+}
+
+static void take(void)
+{
+	irq.early += !enabled();
+	irq.taken++;
+	irq.waiting = false;
+	shared()->pending = 0;
+}
+
+/* What a VMM does that is asked to interrupt: vmi_abi.h, struct vmi_shared. */
+static void interrupt_comes(void)
+{
+	irq.came = true;
+	if (enabled()) {
+		take();
+		return;
+	}
+	shared()->pending = 1;
+	irq.waiting = shared()->interrupts != 0;
+}
+
+static void before_each(struct regs *regs)
+{
+	(void)regs;
+	if (irq.waiting && processor.interrupts) {
+		irq.waiting = false;
+		if (enabled())
+			take();
+	}
+	if (irq.now++ == irq.at)
+		interrupt_comes();
+}
+
+static bool delivers(struct regs *regs, u32 transport, u32 operand)
+{
+	bool done = played_trap(regs, transport, operand);
+
+	if (done && played.last_number == VMI_HV_DELIVER && shared()->pending) {
+		if (enabled())
+			take();
+		else
+			irq.waiting = shared()->interrupts != 0;
+	}
+	return done;
+}
+
+/* From every state of the flags, an interrupt at every point: it is taken or pending, not lost. */
+static void nothing_lost(u32 id, u32 argument)
+{
+	u32 state, points = 0, last, traps = 0;
+	bool good = true;
+
+	if (!bound(id))
+		return;
+	hook_trap = delivers;
+	privileged = true;
+	for (state = 0; state < 4; state++) {
+		u32 entry = guest_entry(id, HIGH);
+
+		if ((state & 2) && !(features & VMI_HV_CPU_IF))
+			continue;
+		for (irq.at = 0, last = ~0u; irq.at <= last; irq.at++) {
+			irq.now = irq.taken = irq.early = 0;
+			irq.came = irq.waiting = false;
+			shared()->interrupts = state & 1 ? VMI_IF : 0;
+			shared()->pending = 0;
+			processor.interrupts = !(state & 2);
+			call_prepare(&call, id, HIGH);
+			if (argument != ~0u)
+				call.before.eax = argument;
+			if ((record(id)->convention & 0xf) != VMI_CONV_C)
+				call.before.eflags |= FLAG_IF;
+			played.traps = 0;
+			hook_step = before_each;
+			call_run(&call, entry);
+			hook_step = NULL;
+			last = irq.now;
+			points++;
+			traps += played.traps;
+			/* Back in the guest, EFLAGS.IF may just have been set. */
+			if (irq.waiting && enabled())
+				take();
+			if (!irq.came)
+				break;
+			if (call.ended != ENDED_RETURN || irq.early ||
+			    irq.taken + !!shared()->pending != 1 || (enabled() && irq.taken != 1)) {
+				note("%s, flags %u, before instruction %u of %u: taken %u, "
+				     "pending %u, early %u; %s",
+				     call_name(id), state, irq.at, last, irq.taken,
+				     shared()->pending, irq.early, enabled() ? "on" : "off");
+				good = false;
+			}
+		}
+	}
+	hook_trap = played_trap;
+	ok(good && points >= 4,
+	   "%s, features %#x, %s(%#x): an interrupt at any of %u points is not lost", loaded->name,
+	   features, call_name(id), argument, points);
+}
+
+void check_flags(void)
+{
+	static const u32 all[] = { VMI_HV_SHARED, VMI_HV_SHARED | VMI_HV_CPU_IF };
+	u32 i;
+
+	for (i = 0; i < sizeof(all) / sizeof(*all); i++) {
+		hook_trap = played_trap;
+		hook_cpuid = played_cpuid;
+		guest_port = 0xe4;
+		played_reset();
+		played.leaves = true;
+		played.features = features = all[i];
+		if (ok(attached(), "%s, features %#x: attached", loaded->name, features)) {
+			privileged = true;
+			interrupt_flag();
+			gets();
+			nothing_lost(VMI_ID_EnableInterrupts, ~0u);
+			nothing_lost(VMI_ID_DeliverInterrupts, ~0u);
+			nothing_lost(VMI_ID_DisableInterrupts, ~0u);
+			nothing_lost(VMI_ID_SaveAndDisableIRQs, ~0u);
+			nothing_lost(VMI_ID_SetInterruptMask, VMI_IF);
+			nothing_lost(VMI_ID_SetInterruptMask, 0);
+			nothing_lost(VMI_ID_SetEFLAGS, VMI_IF);
+			nothing_lost(VMI_ID_SetEFLAGS, 0);
+			nothing_lost(VMI_ID_IRET, ~0u);
+			nothing_lost(VMI_ID_IRET_v13, ~0u);
+		}
+		hook_trap = NULL;
+		hook_cpuid = NULL;
+		privileged = false;
+	}
+}

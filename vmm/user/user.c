@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Every stub of every image on this processor; TAP.
+ *
+ *	vmm-user IMAGE...
+ *	vmm-user bench IMAGE	(bench.c)
+ */
+#include <string.h>
+#include <unistd.h>
+#include "user.h"
+
+int main(int argc, char **argv)
+{
+	int i;
+
+	if (argc < 2)
+		bail("usage: vmm-user [bench] IMAGE...");
+	alarm(300);
+	machine_start();
+	if (argc == 3 && !strcmp(argv[1], "bench")) {
+		machine_load(image_open(argv[2]));
+		bench();
+		return 0;
+	}
+	check_plumbing();
+	for (i = 1; i < argc; i++) {
+		machine_load(image_open(argv[i]));
+		check_native();
+		check_post();
+		check_generic();
+		check_liars();
+		check_flags();
+		check_queue();
+		check_results();
+	}
+	return tap_done();
+}
