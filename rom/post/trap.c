@@ -34,7 +34,7 @@ static u32 number(const char *s)
 		s += 2;
 	}
 	for (;; s++) {
-		u8 c = (u8)(*s | 0x20);
+		u32 c = (u8)*s | 0x20;
 
 		digit = c <= '9' ? c - '0' : c >= 'a' ? c - 'a' + 10 : base;
 		if (digit >= base)
