@@ -113,10 +113,7 @@ bool attach(struct vcpu *cpu, u32 physical)
 
 bool queue_fault(struct vcpu *cpu)
 {
-	if (!cpu->shared_at || vmm_queue_empty(cpu->core))
-		return false;
-	vmm_flush(cpu->core);
-	return true;
+	return cpu->shared_at && vmm_page_fault(cpu->core) == VMM_AGAIN;
 }
 
 void hypercall(struct vcpu *cpu, u32 length)
