@@ -207,6 +207,7 @@ static void handlers(u32 id, u32 held)
 			u32 i;
 
 			*(u32 *)table(0) = *(u32 *)table(1) = 0;
+			memset(area + VMI_SHARED_QUEUE, 0, VMI_SHARED_SIZE - VMI_SHARED_QUEUE);
 			fill(held);
 			handler.now = 0;
 			handler.done = false;

@@ -11,6 +11,7 @@
 
 int main(int argc, char **argv)
 {
+	static struct image image;
 	int i;
 
 	if (argc < 2)
@@ -18,13 +19,15 @@ int main(int argc, char **argv)
 	alarm(300);
 	machine_start();
 	if (argc == 3 && !strcmp(argv[1], "bench")) {
-		machine_load(image_open(argv[2]));
+		image_open(&image, argv[2]);
+		machine_load(&image);
 		bench();
 		return 0;
 	}
 	check_plumbing();
 	for (i = 1; i < argc; i++) {
-		machine_load(image_open(argv[i]));
+		image_open(&image, argv[i]);
+		machine_load(&image);
 		check_native();
 		check_post();
 		check_generic();
