@@ -612,18 +612,24 @@
  * the address (VMI_HV_ATTACH), the same for every vCPU, and the VMM maps to each its own.
  * The VMM reads nothing here that it trusts.
  *
+ * At VMI_HV_ATTACH the VMM fills in all of it: queue_next with VMI_SHARED_QUEUE, defer with
+ * 0, interrupts with VMI_IF where VMI_HV_CPU_IF, elsewhere as the guest's flag is.
+ *
  * Interrupts: the guest's interrupt flag is interrupts, and EFLAGS.IF with it where
  * VMI_HV_CPU_IF. Something that comes while it is clear sets pending, and the guest
- * looks there after it has set the flag: a VMM that writes pending from outside the vCPU
- * looks at interrupts again after that. The VMM delivers as the processor does: it
- * clears the flag where the gate does, and the frame's IF says what it was.
+ * looks there after it has set the flag. The VMM looks at interrupts and sets pending while
+ * the vCPU does not run: on another processor, its load of pending may have passed its
+ * store to interrupts. The VMM delivers as the processor does: it clears the flag where the
+ * gate does, and the frame's IF says what it was. Where VMI_HV_CPU_IF it may at any
+ * exit clear EFLAGS.IF if interrupts is 0, and then set interrupts: to the guest that is the
+ * same, and EFLAGS.IF alone is the flag of code that knows nothing of this.
  *
  * Queue: entries from VMI_SHARED_QUEUE to VMI_SHARED_END, VMI_QUEUED_SIZE bytes each,
  * in use below queue_next. An entry is reserved by XADD on queue_next and valid as
  * soon as its word call is not 0, which is written last: a handler may come in between,
- * and queue and flush itself. To flush, perform each valid entry in order and clear its
- * call; then set queue_next to VMI_SHARED_QUEUE, or, where an entry was not valid yet, to
- * VMI_SHARED_END if it is above that.
+ * and queue and flush itself, but no guest moves to another vCPU there. To flush, perform
+ * each valid entry in order and clear its call; then set queue_next to VMI_SHARED_QUEUE, or,
+ * where an entry was not valid yet, to VMI_SHARED_END if it is above that.
  */
 #define VMI_SHARED_SIZE 0x4000
 #define VMI_SHARED_QUEUE 0x1000

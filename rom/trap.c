@@ -27,8 +27,8 @@ bool trap_info(const struct trap *trap, struct trap_info *info)
 	    r.ecx != VMI_HV_SIGNATURE_ECX || r.edx != VMI_HV_SIGNATURE_EDX)
 		return false;
 	last = r.eax - trap->leaf;
-	if (last < VMI_HV_INFO_VERSION || !asked(trap, VMI_HV_INFO_VERSION, &r) ||
-	    r.eax >> 16 != VMI_HV_VERSION >> 16)
+	if (last < VMI_HV_INFO_VERSION || last >= VMI_HV_LEAF_STEP ||
+	    !asked(trap, VMI_HV_INFO_VERSION, &r) || r.eax >> 16 != VMI_HV_VERSION >> 16)
 		return false;
 	info->transports = r.ebx;
 	info->where = r.ecx;
@@ -112,8 +112,12 @@ bool trap_attach(const struct rom_image *image)
 	if (!trap)
 		return privileged;
 	attached = is_there(trap, &info);
-	/* Not twice: other CPUs may run by now, with what is in their areas. */
-	if (attached && !(trap->attached && hypercall(&r, VMI_HV_FLUSH, trap->code))) {
+	/*
+	 * Not twice: other CPUs may run by now, with what is in their areas. But without
+	 * them, or with those of another image, this one's memory is as POST left it.
+	 */
+	if (attached && !(trap->attached && hypercall(&r, VMI_HV_FLUSH, trap->code) &&
+			  trap_shared(trap)->queue_next)) {
 		r.eax = VMI_HV_VERSION;
 		r.edx = info.features & VMI_HV_SHARED ? trap->physical : 0;
 		r.ecx = image->header.api_version_major;

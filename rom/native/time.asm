@@ -14,6 +14,7 @@ ICR_STARTUP	equ 6 << 8
 ; rom_image, struct kvmclock_cpu (rom.h)
 ABOUT_STATE_DISTANCE equ 0x20
 ABOUT_CLOCK	equ 0x30
+KVMCLOCK_LAST	equ 7			; letter of "kvmclock", which stays there (rom/post/trap.c)
 KVMCLOCK_BELOW	equ 0x3000		; the state
 PVCLOCK_VERSION	equ 0x00
 PVCLOCK_TSC	equ 0x08
@@ -42,7 +43,7 @@ KVMCLOCK_STABLE	equ 0x29
 .here:	pop	ebx
 	db	0x81, 0xc3		; ADD EBX, imm32
 	dd	rom_image - .here
-	cmp	byte [ebx + ABOUT_CLOCK], 'k'
+	cmp	byte [ebx + ABOUT_CLOCK + KVMCLOCK_LAST], 'k'
 	je	.kvmclock
 	pop	ebx
 	cmp	eax, VMI_CYCLES_AVAILABLE

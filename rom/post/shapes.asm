@@ -235,11 +235,31 @@ bits 32
 	ret
 	end_shape
 
+; What loads all flags. Where EFLAGS.IF counts, CLI makes the change happen with
+; the last instruction, which the VMM waits for; and the shared flag is left set:
+; EFLAGS.IF alone says it then, to code that has CLI and STI, too.
+
 ; POPFD comes last: all flags are an output.
-%macro	set_eflags 1			; IF that the processor is to have, besides EAX
+	shape	SetEFLAGS, IF
 %$deliver:
 	trap	VMI_HV_DELIVER
+%$load:	push	eax
+	popfd
+	ret
+	entry
+	cli
+	mov	dword [ss:INTERRUPTS], VMI_IF
+	deliver_if_pending
 	jmp	%$load
+	end_shape
+
+	shape	SetEFLAGS, S
+%$deliver:
+	trap	VMI_HV_DELIVER
+%$load:	push	eax
+	or	byte [esp + 1], VMI_IF >> 8
+	popfd
+	ret
 	entry
 	test	ah, VMI_IF >> 8
 	jz	%$off
@@ -247,26 +267,12 @@ bits 32
 	deliver_if_pending
 	jmp	%$load
 %$off:	mov	dword [ss:INTERRUPTS], 0
-%$load:	push	eax
-%if %1
-	or	byte [esp + 1], %1 >> 8
-%endif
-	popfd
-	ret
-%endmacro
-
-	shape	SetEFLAGS, IF
-	set_eflags 0
+	jmp	%$load
 	end_shape
 
-	shape	SetEFLAGS, S
-	set_eflags VMI_IF
-	end_shape
-
-; The frame's IF is the flag that there will be. Where EFLAGS.IF counts, CLI
-; makes that happen with the last instruction: the VMM waits for it.
+; Where EFLAGS.IF does not count, the frame's IF is the flag that there will be.
 %macro	return_to 5			; bytes of a return address, frame's second byte of
-					; flags, CLI or not, instructions that return
+					; flags or 0, CLI or not, instructions that return
 %$deliver:
 	trap	VMI_HV_DELIVER
 %$return:
@@ -293,7 +299,7 @@ bits 32
 
 %macro	return_shape 6			; name, and these; with CLI, what sets EFLAGS.IF
 	shape	%1, IF
-	return_to %2, %3, cli, %5, %6
+	return_to %2, 0, cli, %5, %6
 	end_shape
 	shape	%1, S
 	return_to %2, %3, %4, %4, %6

@@ -24,18 +24,23 @@ _Static_assert(VMI_CALL_COUNT < ANY, "a row is a byte");
 
 extern const u8 trap_shapes[];
 
+/* Decimal or 0x...; 0: it is none. */
 static u32 number(const char *s)
 {
-	u32 value = 0;
+	u32 base = 10, value = 0, digit;
 
 	if (s[0] == '0' && (s[1] | 0x20) == 'x') {
-		for (s += 2; *s; s++)
-			value = value * 16 + ((u8)*s <= '9' ? *s - '0' : (*s | 0x20) - 'a' + 10);
-		return value;
+		base = 16;
+		s += 2;
 	}
-	for (; *s; s++)
-		value = value * 10 + *s - '0';
-	return value;
+	for (;; s++) {
+		u32 c = (u8)*s | 0x20;
+
+		digit = c <= '9' ? c - (u32)'0' : c >= 'a' ? c - (u32)'a' + 10 : base;
+		if (digit >= base)
+			return *s && *s != '\n' ? 0 : value;
+		value = value * base + digit;
+	}
 }
 
 bool trap_seek(const struct rom_image *image, const struct state *state, struct trap_way *way)
@@ -226,8 +231,9 @@ bool trap_install(struct rom_image *image, u32 memory, const struct trap_way *wa
 		return false;
 	image_refer(image, trap);
 	image_name(image, image->about.host, sizeof(image->about.host), STR("trap"));
+	/* Behind it remains what the native stubs go by. */
 	if (trap_has(trap->calls, VMI_ID_GetCycleFrequency))
-		image_name(image, image->about.clock, sizeof(image->about.clock), STR("vmm"));
+		image_name(image, image->about.clock, sizeof("vmm"), STR("vmm"));
 	return true;
 }
 

@@ -44,7 +44,7 @@ __attribute__((format(printf, 2, 3))) static bool ok(bool good, const char *form
  * The VMM
  */
 static struct {
-	vmi_u32 signature, version, transports, where, features, calls[8];
+	vmi_u32 signature, last, version, transports, where, features, calls[8];
 	bool silent, refuses_attach, refuses;
 	vmi_u32 agrees; /* what ATTACH returns; 0: the right one */
 } vmm;
@@ -53,11 +53,13 @@ enum { EAX, EBX, ECX, EDX, ESI, EDI, EBP, FLAGS, REGISTERS };
 
 static struct {
 	unsigned traps, attached, detached, delivered, flushed, performed;
+	unsigned sti, cli; /* that the ROM ran; CPL 3 may not */
 	unsigned number;
 	vmi_u32 r[REGISTERS], attach[3];
 	struct vmi_queued queue[VMI_SHARED_QUEUED];
 } seen;
 
+static bool cpu_if;	     /* CLI and STI as a guest in ring 0 has them */
 static vmi_u32 guest_memory; /* linear minus physical */
 static const struct vmi_call_record *records;
 static volatile vmi_u64 pages[4]; /* what stands for tables of pages */
@@ -73,6 +75,8 @@ static void flush(void)
 	vmi_u32 at;
 
 	seen.performed = 0;
+	if (!shared->queue_next) /* the VMM has another area */
+		return;
 	for (at = VMI_SHARED_QUEUE; at < shared->queue_next && at < VMI_SHARED_END;
 	     at += VMI_QUEUED_SIZE) {
 		struct vmi_queued *entry = (struct vmi_queued *)((vmi_u32)shared + at);
@@ -96,7 +100,7 @@ static bool hypercall(unsigned number, greg_t *g)
 			return false;
 		g[REG_EAX] = g[REG_EBX] = g[REG_ECX] = g[REG_EDX] = 0;
 		if (n == VMI_HV_INFO_SIGNATURE) {
-			g[REG_EAX] = 3;
+			g[REG_EAX] = (greg_t)vmm.last;
 			g[REG_EBX] = (greg_t)vmm.signature;
 			g[REG_ECX] = VMI_HV_SIGNATURE_ECX;
 			g[REG_EDX] = VMI_HV_SIGNATURE_EDX;
@@ -164,6 +168,13 @@ static void on_signal(int signal, siginfo_t *info, void *context)
 	vmi_u32 transport = 0;
 
 	(void)info;
+	if ((vmm.features & VMI_HV_CPU_IF) && (code[0] | 1) == 0xfb) {
+		cpu_if = code[0] == 0xfb;
+		seen.sti += cpu_if;
+		seen.cli += !cpu_if;
+		g[REG_EIP]++;
+		return;
+	}
 	if (code[0] == 0xe7 && code[1] == PORT)
 		transport = VMI_HV_OUT;
 	else if (code[0] == 0xcd && code[1] == VECTOR)
@@ -313,7 +324,7 @@ static void call(unsigned row, const vmi_u32 *r, vmi_u32 s1, vmi_u32 s2)
 	memcpy(frame.r, r, sizeof(frame.r));
 	frame.stack[0] = s1;
 	frame.stack[1] = s2;
-	seen.traps = 0;
+	seen.traps = seen.sti = seen.cli = 0;
 	seen.number = ~0u;
 	if ((records[row].convention & 0xf) == VMI_CONV_JUMP)
 		invoke_jump();
@@ -387,6 +398,7 @@ static void sound_vmm(vmi_u32 transport, vmi_u32 features)
 {
 	memset(&vmm, 0, sizeof(vmm));
 	vmm.signature = VMI_HV_SIGNATURE_EBX;
+	vmm.last = 3;
 	vmm.version = VMI_HV_VERSION;
 	vmm.transports = transport;
 	vmm.where = PORT | VECTOR << 8;
@@ -506,9 +518,14 @@ static void test_lies(void)
 {
 	static const vmi_u32 versions[] = { 0, 0x00020000, 0xffffffff };
 	static const vmi_u32 agreements[] = { 0x00010001, 0x00020000, 0x0000ffff, 0xffffffff };
+	static const vmi_u32 lasts[] = { 0, VMI_HV_LEAF_STEP, 0xffffffff };
 	unsigned n;
 
 	sound_vmm(VMI_HV_OUT, SHARED_FEATURES);
+	memcpy(file + VMI_OFFSET(struct rom_image, about.clock), "kvmclock", 8);
+	ok(post() && !memcmp(image->about.clock, "vmm\0lock", 9),
+	   "%s: native stubs still see that the clock is kvmclock (rom/native/time.asm)", path);
+	memcpy(file + VMI_OFFSET(struct rom_image, about.clock), "tsc\0\0\0\0", 8);
 	vmm.silent = true;
 	ok(!post() && !strcmp(image->about.host, "native"), "%s: nobody answers: native", path);
 	ok(init() == (vmi_u32)-1, "%s: and CPL 3 is no place for Init then", path);
@@ -519,6 +536,11 @@ static void test_lies(void)
 		sound_vmm(VMI_HV_OUT, SHARED_FEATURES);
 		vmm.version = versions[n];
 		ok(!post(), "%s: version %#x: native", path, versions[n]);
+	}
+	for (n = 0; n < 3; n++) {
+		sound_vmm(VMI_HV_OUT, SHARED_FEATURES);
+		vmm.last = lasts[n];
+		ok(!post(), "%s: %#x as the last leaf: native", path, lasts[n]);
 	}
 	sound_vmm(0xfffffff0, SHARED_FEATURES);
 	ok(!post(), "%s: transports that nobody knows: native", path);
@@ -634,17 +656,19 @@ static void test_mask(void)
 
 static void test_interrupts(void)
 {
+	unsigned counts = vmm.features & VMI_HV_CPU_IF ? 1 : 0;
 	struct vmi_shared *shared = area();
 	unsigned row, bad = 0;
 	vmi_u32 r[REGISTERS];
 
 	shared->interrupts = VMI_IF;
 	simple(VMI_ID_DisableInterrupts, 1, 2, 3);
-	ok(!seen.traps && !shared->interrupts, "%s: DisableInterrupts, no trap", path);
+	ok(!seen.traps && !shared->interrupts && !seen.cli, "%s: DisableInterrupts, no trap", path);
 	ok(simple(VMI_ID_GetInterruptMask, 1, 2, 3) == 0 && !seen.traps,
 	   "%s: GetInterruptMask, off", path);
 	simple(VMI_ID_EnableInterrupts, 1, 2, 3);
-	ok(!seen.traps && shared->interrupts == VMI_IF, "%s: EnableInterrupts, no trap", path);
+	ok(!seen.traps && shared->interrupts == VMI_IF && seen.sti == counts && !seen.cli,
+	   "%s: EnableInterrupts, no trap", path);
 	ok(simple(VMI_ID_GetInterruptMask, 1, 2, 3) == VMI_IF && !seen.traps,
 	   "%s: GetInterruptMask, on", path);
 	shared->interrupts = 0;
@@ -662,7 +686,8 @@ static void test_interrupts(void)
 	ok(seen.traps == 1 && seen.number == VMI_HV_DELIVER && shared->interrupts == VMI_IF,
 	   "%s: SetInterruptMask delivers", path);
 	simple(VMI_ID_SetInterruptMask, VMI_IF | 0x246, 2, 3);
-	ok(!seen.traps && shared->interrupts == VMI_IF, "%s: SetInterruptMask on, no trap", path);
+	ok(!seen.traps && shared->interrupts == VMI_IF && seen.sti == counts,
+	   "%s: SetInterruptMask on, no trap", path);
 	memcpy(r, poison, sizeof(r));
 	for (row = 0; row < VMI_CALL_COUNT; row++) {
 		bool leaves = (records[row].convention & 0xf) == VMI_CONV_JUMP ||
@@ -692,7 +717,8 @@ static void test_interrupts(void)
 	   "%s: SetEFLAGS delivers, and sets all flags", path);
 	r[EAX] = 0x8d7;
 	call(VMI_ID_SetEFLAGS, r, 0, 0);
-	ok((frame.r[FLAGS] & 0xdd5) == 0x8d5 && !seen.traps && !shared->interrupts,
+	ok((frame.r[FLAGS] & 0xdd5) == 0x8d5 && !seen.traps &&
+		   shared->interrupts == counts * VMI_IF && seen.cli == counts,
 	   "%s: SetEFLAGS off", path);
 	if (image->header.api_version_major == 3) {
 		unsigned iret, sysexit;
@@ -719,11 +745,40 @@ static void test_interrupts(void)
 		shared->pending = 1;
 		r[FLAGS] = 0x46;
 		call(row, r, 0, 0);
-		ok(!seen.traps && !shared->interrupts &&
+		ok(seen.traps == counts && shared->interrupts == counts * VMI_IF &&
 			   (frame.r[FLAGS] & ~(vmi_u32)VMI_IF) == 0x46,
-		   "%s: %s off, whatever is pending", path, names[row]);
+		   "%s: %s off", path, names[row]);
 	}
 	shared->pending = 0;
+}
+
+/* Where EFLAGS.IF counts, too: what loads all flags leaves the shared one set. */
+static void test_cpu_if(void)
+{
+	static const unsigned rows[] = { VMI_ID_IRET, VMI_ID_IRET_v13, VMI_ID_SetEFLAGS };
+	struct vmi_shared *shared = area();
+	unsigned n, bad = 0;
+	vmi_u32 r[REGISTERS];
+
+	for (n = 0; n < 12; n++) {
+		bool on = n & 1, pending = n & 2;
+
+		memcpy(r, poison, sizeof(r));
+		r[EAX] = r[FLAGS] = on ? 0x246 : 0x46;
+		shared->interrupts = 0;
+		shared->pending = pending;
+		cpu_if = true;
+		call(rows[n / 4], r, 0, 0);
+		if (shared->interrupts != VMI_IF || cpu_if || seen.traps != pending) {
+			printf("# %s, IF %d: %u traps\n", names[rows[n / 4]], on, seen.traps);
+			bad++;
+		}
+	}
+	shared->interrupts = 0;
+	cpu_if = false;
+	simple(VMI_ID_EnableInterrupts, 1, 2, 3);
+	bad += shared->interrupts != VMI_IF || !cpu_if || seen.traps;
+	ok(!bad, "%s: VMI_HV_CPU_IF: all flags are the processor's", path);
 }
 
 static void test_copies(void)
@@ -943,16 +998,24 @@ static void test_image(void)
 	area()->interrupts = area()->defer = 0x80;
 	ok(init() == 0 && seen.attached == 1 && area()->interrupts == 0x80 && area()->defer == 0x80,
 	   "%s: Init again leaves the area alone", path);
-	area()->defer = 0;
+	memset(area(), 0, sizeof(struct vmi_shared));
+	ok(init() == 0 && seen.attached == 2 && area()->queue_next == VMI_SHARED_QUEUE,
+	   "%s: Init again attaches where another image has attached meanwhile", path);
 	/* Init again, where the guest has both elsewhere by now. */
 	base = IMAGE + MOVED;
 	guest_memory = MOVED;
-	ok(init() == 0 && seen.attached == 1, "%s: Init at another linear address", path);
+	ok(init() == 0 && seen.attached == 2, "%s: Init at another linear address", path);
 	mprotect((void *)MEMORY, VMI_PROCESS_SIZE, PROT_NONE);
 	test_interrupts();
 	test_copies();
 	test_time();
 	mprotect((void *)MEMORY, VMI_PROCESS_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC);
+	sound_vmm(VMI_HV_OUT, SHARED_FEATURES | VMI_HV_CPU_IF);
+	post();
+	if (ok(init() == 0, "%s: with EFLAGS.IF", path)) {
+		test_interrupts();
+		test_cpu_if();
+	}
 }
 
 int main(int argc, char **argv)

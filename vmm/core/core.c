@@ -346,38 +346,56 @@ static enum vmm_result info(struct vmm_vcpu *vcpu, struct vmm_regs *regs)
 	return VMM_CONTINUE;
 }
 
-/* A guest that was attached is detached by then, whatever the VMM says to the new address. */
+static void area_start(struct vmm_vcpu *vcpu)
+{
+	clear(vcpu->area, VMI_SHARED_SIZE);
+	vcpu->shared = vcpu->area;
+	shared_reset(vcpu);
+	core_copy(&vcpu->shared->time, &vcpu->own.time, sizeof(vcpu->own.time));
+	vmm_refresh(vcpu);
+}
+
+/*
+ * Init again, maybe on another CPU, finds the others in the middle of something: only
+ * where it differs, a guest that was attached is detached by then, whatever the VMM says
+ * to the new address.
+ */
 static enum vmm_result attach(struct vmm_vcpu *vcpu, struct vmm_regs *regs)
 {
 	struct vmm *vm = vcpu->vm;
 	bool shared = vm->features & VMI_HV_SHARED;
 	u32 version = regs->eax < vm->version ? regs->eax : vm->version;
+	u32 at = shared ? regs->edx : 0, flag = vmm_interrupt_flag(vcpu, regs->eflags);
 	struct vmm_vcpu *v;
 
 	if (version >> 16 != vm->version >> 16 || regs->eax >> 16 != version >> 16 ||
 	    (regs->ecx != 3 && regs->ecx != 13 && regs->ecx != 6))
 		return core_refuse(vcpu, regs);
-	if (shared && (!regs->edx || (regs->edx & (PAGE - 1)) || regs->edx > 0u - VMI_SHARED_SIZE))
+	if (shared && (!at || (at & (PAGE - 1)) || at > 0u - VMI_SHARED_SIZE))
 		return core_refuse(vcpu, regs);
-	if (vm->attached) {
-		if (vm->ops->detach)
-			vm->ops->detach(vcpu);
-		detach(vm);
+	if (vm->attached == version && vm->revision == regs->ecx && vm->shared == at) {
+		if (shared)
+			area_start(vcpu);
+	} else {
+		if (vm->attached) {
+			if (vm->ops->detach)
+				vm->ops->detach(vcpu);
+			detach(vm);
+		}
+		if (shared && !vm->ops->attach(vcpu, at))
+			return core_refuse(vcpu, regs);
+		vm->shared = at;
+		vm->revision = regs->ecx;
+		for (v = vm->vcpus; v && shared; v = v->next)
+			area_start(v);
+		vm->attached = version;
+		set_active(vm, true);
 	}
-	if (shared && !vm->ops->attach(vcpu, regs->edx))
-		return core_refuse(vcpu, regs);
-	vm->shared = shared ? regs->edx : 0;
-	vm->revision = regs->ecx;
-	for (v = vm->vcpus; v && shared; v = v->next) {
-		clear(v->area, VMI_SHARED_SIZE);
-		v->shared = v->area;
-		shared_reset(v);
-		core_copy(&v->shared->time, &v->own.time, sizeof(v->own.time));
-		vmm_refresh(v);
-	}
-	vcpu->shared->interrupts |= regs->eflags & VMI_IF;
-	vm->attached = version;
-	set_active(vm, true);
+	/* Enabled or not, as before. */
+	if (!(vm->features & VMI_HV_CPU_IF) || regs->eflags & VMI_IF)
+		vcpu->shared->interrupts = flag;
+	if (!vcpu->shared->interrupts && vm->ops->pending)
+		vcpu->shared->pending = vm->ops->pending(vcpu);
 	regs->eax = version;
 	return VMM_CONTINUE;
 }

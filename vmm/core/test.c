@@ -276,6 +276,29 @@ static void interface(void)
 
 	BEGIN;
 	start(0, FEATURES, 3);
+	VCPU->shared->defer = vcpus[1].shared->defer = VMI_DEFER_MMU;
+	vcpus[1].shared->interrupts = 0;
+	fake_queue(&vcpus[1], VMI_HV_TAG | ROW(SetPxE), 1, AT(3, 0), 0, 0);
+	FACT(DONE_(fake_attach_as(3)) && !fake.detached && !VCPU->shared->defer);
+	FACT(!vcpus[1].shared->interrupts && vcpus[1].shared->defer == VMI_DEFER_MMU &&
+	     !vmm_queue_empty(&vcpus[1]));
+	FACT(DONE_(fake_attach_as(13)) && fake.detached == 1 && vmm_queue_empty(&vcpus[1]));
+	END("ATTACH again leaves the other vCPUs alone");
+
+	BEGIN;
+	start(0, FEATURES & ~(u32)VMI_HV_CPU_IF, 3);
+	VCPU->shared->interrupts = 0;
+	fake.pending = true;
+	FACT(DONE_(own(VMI_HV_ATTACH, VMI_HV_VERSION, SHARED_AT, 3)));
+	FACT(!VCPU->shared->interrupts && VCPU->shared->pending);
+	fake.pending = false;
+	VCPU->shared->interrupts = VMI_IF;
+	FACT(DONE_(own(VMI_HV_ATTACH, VMI_HV_VERSION, SHARED_AT, 3)));
+	FACT(VCPU->shared->interrupts == VMI_IF && !VCPU->shared->pending);
+	END("ATTACH again leaves the interrupt flag as it is");
+
+	BEGIN;
+	start(0, FEATURES, 3);
 	FACT(VCPU->shared == VCPU->area && vcpus[1].shared == vcpus[1].area);
 	FACT(VCPU->shared->cr0 == fake.cr[0] && vcpus[1].shared->vcpu == 1);
 	vcpus[1].shared->interrupts = VMI_IF;
@@ -562,8 +585,10 @@ static void flags(u32 features, const char *name)
 	FACT(vm.virtual_flag == virtual);
 	FACT(!vmm_interrupt_flag(&vcpus[1], 2));
 	FACT(!!vmm_interrupt_flag(&vcpus[1], 0x202) == (cpu_if || !virtual));
+	own(VMI_HV_DETACH, 0, 0, 0);
 	own(VMI_HV_ATTACH, VMI_HV_VERSION, SHARED_AT, 6);
 	FACT(vmm_interrupt_flag(VCPU, 0x202)); /* as the attaching one had it */
+	own(VMI_HV_DETACH, 0, 0, 0);
 	fake_attach_as(6);
 	regs.eflags = 2;
 	FACT(call_regs(ROW(GetInterruptMask)) == VMM_CONTINUE && !regs.eax);

@@ -12,59 +12,37 @@
 #define AMD_FEATURES_ECX_SVM (1u << 2)
 #define AMD_FEATURES_ECX_SKINIT (1u << 12)
 #define AMD_SVM 0x8000000au
-#define HYPERVISOR 0x40000000u
-#define HYPERVISOR_STEP 0x100u
-#define HYPERVISOR_END 0x40010000u
-#define HYPERVISOR_LEAVES 1 /* with the one that has the signature */
-
-static u32 leaf; /* with our signature */
 
 /* Another hypervisor, below this one, keeps its leaves. */
 void cpuid_start(void)
 {
-	leaf = HYPERVISOR;
-	if (!(cpuid(FEATURES, 0).ecx & FEATURES_ECX_HYPERVISOR))
-		return;
-	for (; leaf < HYPERVISOR_END - HYPERVISOR_STEP; leaf += HYPERVISOR_STEP) {
-		u32 highest = cpuid(leaf, 0).eax;
+	bool below = cpuid(FEATURES, 0).ecx & FEATURES_ECX_HYPERVISOR;
+	u32 leaf = VMI_HV_LEAF_FIRST;
 
-		if (highest < leaf || highest >= leaf + HYPERVISOR_STEP)
-			break;
-	}
+	while (below && leaf < VMI_HV_LEAF_LAST && cpuid(leaf, 0).eax - leaf < VMI_HV_LEAF_STEP)
+		leaf += VMI_HV_LEAF_STEP;
+	vmm.leaf = leaf;
 }
 
-/* Leaves of the interface: number 0 has the signature. */
-static struct cpuid hypervisor_leaf(u32 number)
+struct cpuid guest_cpuid(const struct vcpu *cpu, u32 which, u32 subleaf)
 {
-	struct cpuid r = { 0, 0, 0, 0 };
-
-	if (number == 0) {
-		r.eax = leaf + HYPERVISOR_LEAVES - 1;
-		memcpy(&r.ebx, "OpenVMI VMM ", 12);
-	}
-	return r;
-}
-
-void cpuid_exit(struct vcpu *cpu)
-{
-	struct regs *regs = &cpu->regs;
-	u32 which = regs->eax;
 	struct cpuid r;
+	u32 out[4];
 
-	if (which - leaf < HYPERVISOR_STEP)
-		r = hypervisor_leaf(which - leaf);
+	if (vmm_cpuid(&vmm, which, out))
+		r = (struct cpuid){ out[0], out[1], out[2], out[3] };
 	else
-		r = cpuid(which, regs->ecx);
+		r = cpuid(which, subleaf);
 	switch (which) {
 	case FEATURES:
 		r.ecx &= ~(FEATURES_ECX_X2APIC | FEATURES_ECX_OSXSAVE);
 		r.ecx |= FEATURES_ECX_HYPERVISOR;
-		if ((cpu->unpaged ? cpu->cr4 : cpu->vmcb->cr4) & CR4_OSXSAVE)
+		if (control_read(cpu, 4) & CR4_OSXSAVE)
 			r.ecx |= FEATURES_ECX_OSXSAVE;
 		break;
 	case EXTENDED:
 		r.ecx &= ~EXTENDED_ECX_OSPKE;
-		if ((cpu->unpaged ? cpu->cr4 : cpu->vmcb->cr4) & CR4_PKE)
+		if (control_read(cpu, 4) & CR4_PKE)
 			r.ecx |= EXTENDED_ECX_OSPKE;
 		break;
 	case AMD_FEATURES:
@@ -74,6 +52,14 @@ void cpuid_exit(struct vcpu *cpu)
 		r = (struct cpuid){ 0, 0, 0, 0 };
 		break;
 	}
+	return r;
+}
+
+void cpuid_exit(struct vcpu *cpu)
+{
+	struct regs *regs = &cpu->regs;
+	struct cpuid r = guest_cpuid(cpu, regs->eax, regs->ecx);
+
 	regs->eax = r.eax;
 	regs->ebx = r.ebx;
 	regs->ecx = r.ecx;

@@ -30,12 +30,11 @@ svm_run:
 	call	svm_exit
 	jmp	.guest
 
-; In: EAX a flag's address. Out: the flag is not 0. Interrupts stay off. An NMI
-; between the test and HLT goes back to the test (host_interrupt in irq.c).
+; In: EAX a flag's address, IF whether interrupts come. Out: the flag is not 0. What
+; comes between the test and HLT goes back to the test (host_interrupt in irq.c).
 ; Clobbers: nothing
 global cpu_wait, wait_test, wait_halt
 cpu_wait:
-	cli
 	stgi
 wait_test:
 	cmp	dword [eax], 0

@@ -2,44 +2,6 @@
 /* What made the guest stop, and what becomes of it. */
 #include "svm.h"
 
-void inject(struct vcpu *cpu, u32 vector)
-{
-	cpu->vmcb->event = EVENT_VALID | EVENT_EXCEPTION | vector;
-}
-
-void inject_error(struct vcpu *cpu, u32 vector, u32 error)
-{
-	cpu->vmcb->event = EVENT_VALID | EVENT_EXCEPTION | EVENT_ERROR | vector;
-	cpu->vmcb->event_error = error;
-}
-
-/*
- * QEMU 7.2 leaves the vector in its exception index, and delivers it once more
- * where it next looks there; an exit before that clears it.
- */
-void inject_interrupt(struct vcpu *cpu, u32 vector)
-{
-	cpu->vmcb->event = EVENT_VALID | EVENT_INTR | vector;
-	kick(cpu);
-}
-
-/* What the exit interrupted the delivery of; INT n is executed again. */
-static void deliver_again(struct vcpu *cpu)
-{
-	struct vmcb *vmcb = cpu->vmcb;
-
-	switch (vmcb->exit_event & EVENT_TYPE) {
-	case EVENT_SOFTWARE:
-		break;
-	case EVENT_INTR:
-		inject_interrupt(cpu, vmcb->exit_event & EVENT_VECTOR);
-		break;
-	default:
-		vmcb->event = vmcb->exit_event;
-		vmcb->event_error = vmcb->exit_event_error;
-	}
-}
-
 static enum exit_kind nested_fault(struct vcpu *cpu)
 {
 	u32 address = cpu->vmcb->exit_info2;
@@ -58,11 +20,21 @@ static enum exit_kind dispatch(struct vcpu *cpu)
 {
 	u32 code = cpu->vmcb->exit_code;
 
+	if (code - EXIT_EXCEPTION < 32 && code != EXIT_EXCEPTION + EXCEPTION_BP &&
+	    code != EXIT_EXCEPTION + EXCEPTION_OF) {
+		exception_exit(cpu, code - EXIT_EXCEPTION);
+		return EXIT_KIND_exception;
+	}
 	switch (code) {
 	case EXIT_VMMCALL:
 		skip_to(cpu, cpu->vmcb->eip + 3); /* the interface knows no prefixes */
-		svm_hypercall(cpu);
+		hypercall(cpu, 3);
 		return EXIT_KIND_vmmcall;
+	case EXIT_SOFTWARE:
+	case EXIT_EXCEPTION + EXCEPTION_BP:
+	case EXIT_EXCEPTION + EXCEPTION_OF:
+		software_exit(cpu);
+		return EXIT_KIND_software;
 	case EXIT_IOIO:
 		return io_exit(cpu);
 	case EXIT_INTR:
@@ -77,12 +49,16 @@ static enum exit_kind dispatch(struct vcpu *cpu)
 	case EXIT_IRET:
 		iret_exit(cpu);
 		return EXIT_KIND_other;
+	case EXIT_HLT:
+		hlt_exit(cpu);
+		return EXIT_KIND_other;
 	case EXIT_NPF:
 		return nested_fault(cpu);
 	case EXIT_CR_READ + 0:
 	case EXIT_CR_READ + 3:
 	case EXIT_CR_READ + 4:
 	case EXIT_CR_WRITE + 0:
+	case EXIT_CR_WRITE + 2:
 	case EXIT_CR_WRITE + 3:
 	case EXIT_CR_WRITE + 4:
 	case EXIT_CR0_SELECTIVE:
@@ -120,7 +96,7 @@ static enum exit_kind dispatch(struct vcpu *cpu)
 /* In: the guest's registers as VMRUN left them. Out: EAX for VMRUN. */
 void svm_exit(struct regs *regs)
 {
-	struct vcpu *cpu = (struct vcpu *)((u32)regs & -VCPU_SIZE);
+	struct vcpu *cpu = this_cpu();
 	struct vmcb *vmcb = cpu->vmcb;
 
 	regs->eax = vmcb->eax;
@@ -128,10 +104,17 @@ void svm_exit(struct regs *regs)
 	vmcb->tlb_control = 0;
 	vmcb->event = 0;
 	if (vmcb->exit_event & EVENT_VALID)
-		deliver_again(cpu);
+		event_undo(cpu);
+	cpu->software_length = 0;
+	if ((vmcb->exit_event & EVENT_VALID) && vmcb->exit_code - EXIT_EXCEPTION >= 32)
+		event_again(cpu);
 	cpu->exits[dispatch(cpu)]++;
-	if (cpu->wake)
-		smp_requests(cpu);
+	do {
+		if (cpu->wake)
+			smp_requests(cpu);
+		if (cpu->halted)
+			irq_halt(cpu);
+	} while (cpu->wake);
 	if (cpu->nmi_pending)
 		nmi_deliver(cpu);
 	vmcb->eax = regs->eax;

@@ -1,71 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Guest instructions, by the guest's page tables. The processor says neither their
- * length nor their operands (QEMU 7.2 has no decode assists). */
+/* Guest instructions. The processor says neither their length nor their operands
+ * (QEMU 7.2 has no decode assists). */
 #include "svm.h"
 
 #define FETCH 16 /* an instruction has 15 bytes at most */
 #define MAX_PREFIXES 4
 #define ATTRIBUTE_D 0x400u /* of CS: 32 bits */
-
-void *guest_memory(u32 physical)
-{
-	if (physical >= boot.top)
-		return NULL;
-	return rom_memory(physical);
-}
-
-static bool guest_walk(const struct vcpu *cpu, u32 linear, u32 *physical)
-{
-	u32 cr3 = cpu->vmcb->cr3, shift = 22, index = 0x3ff, size = 4;
-	const u32 *entry;
-
-	*physical = linear;
-	if (cpu->unpaged)
-		return true;
-	if (cpu->vmcb->cr4 & CR4_PAE) {
-		entry = guest_memory((cr3 & -32u) + (linear >> 30) * 8);
-		if (!entry || !(*entry & PTE_P))
-			return false;
-		cr3 = *entry;
-		shift = 21;
-		index = 0x1ff;
-		size = 8;
-	}
-	entry = guest_memory((cr3 & -PAGE_SIZE) + (linear >> shift & index) * size);
-	if (!entry || !(*entry & PTE_P))
-		return false;
-	if ((*entry & PTE_LARGE) && (size == 8 || (cpu->vmcb->cr4 & CR4_PSE))) {
-		u32 offset = (1u << shift) - 1;
-
-		*physical = (*entry & ~offset) | (linear & offset);
-		return true;
-	}
-	entry = guest_memory((*entry & -PAGE_SIZE) + (linear >> 12 & index) * size);
-	if (!entry || !(*entry & PTE_P))
-		return false;
-	*physical = (*entry & -PAGE_SIZE) | (linear & (PAGE_SIZE - 1));
-	return true;
-}
-
-u32 guest_read(struct vcpu *cpu, u32 linear, void *to, u32 bytes)
-{
-	u32 done, n, physical;
-
-	for (done = 0; done < bytes; done += n) {
-		const void *from;
-
-		n = PAGE_SIZE - ((linear + done) & (PAGE_SIZE - 1));
-		if (n > bytes - done)
-			n = bytes - done;
-		if (!guest_walk(cpu, linear + done, &physical))
-			break;
-		from = guest_memory(physical);
-		if (!from)
-			break;
-		memcpy((u8 *)to + done, from, n);
-	}
-	return done;
-}
 
 /* Bytes of the operand in memory after ModRM: SIB and displacement. */
 static u32 operand_bytes(u8 modrm, u8 sib, bool address32)
@@ -107,13 +47,12 @@ static bool is_prefix(u8 byte)
 /* The bytes at EIP, as many as there are; the others stay as they are. */
 static u32 fetch(struct vcpu *cpu, u8 code[FETCH])
 {
-	u32 linear = (u32)cpu->vmcb->cs.base + cpu->vmcb->eip, physical;
-	const void *from = NULL;
+	u32 linear = (u32)cpu->vmcb->cs.base + cpu->vmcb->eip;
+	const void *from;
 
 	if ((linear & (PAGE_SIZE - 1)) > PAGE_SIZE - FETCH)
 		return guest_read(cpu, linear, code, FETCH);
-	if (guest_walk(cpu, linear, &physical))
-		from = guest_memory(physical);
+	from = guest_linear(cpu, linear, false);
 	if (!from)
 		return 0;
 	__builtin_memcpy(code, from, FETCH);
@@ -152,6 +91,12 @@ bool insn_decode(struct vcpu *cpu, struct insn *insn)
 	case 0x87: /* XCHG, MOV */
 	case 0x89:
 		i += 1 + operand_bytes(insn->modrm, code[i + 1], address32);
+		break;
+	case 0xcc: /* INT3, INTO */
+	case 0xce:
+		break;
+	case 0xcd: /* INT n */
+		i++;
 		break;
 	case 0xa3: /* MOV from EAX */
 		insn->modrm = 0;

@@ -83,11 +83,12 @@ static bool filter(u32 port, u8 *value)
 enum exit_kind io_exit(struct vcpu *cpu)
 {
 	u32 info = cpu->vmcb->exit_info1, port = IOIO_PORT(info), size = IOIO_SIZE(info), i;
-	u32 value = cpu->regs.eax;
+	u32 value = cpu->regs.eax, eip;
 	u8 *bytes = (u8 *)&value;
 
 	if (info & IOIO_STRING)
 		stop(cpu, "string I/O on port %x", port);
+	eip = cpu->vmcb->eip;
 	skip_to(cpu, cpu->vmcb->exit_info2);
 	if (info & IOIO_IN) {
 		value = in(port, size);
@@ -95,7 +96,7 @@ enum exit_kind io_exit(struct vcpu *cpu)
 		return EXIT_KIND_io;
 	}
 	if (port == HYPERCALL_PORT) {
-		svm_hypercall(cpu);
+		hypercall(cpu, cpu->vmcb->eip - eip);
 		return EXIT_KIND_port;
 	}
 	for (i = 0; i < size; i++) {

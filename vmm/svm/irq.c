@@ -13,7 +13,6 @@
 
 #define GATE_INTERRUPT 0x8e00u
 #define HOST_CODE 0x08u
-#define VECTOR_NMI 2
 
 struct host_frame {
 	struct regs regs;
@@ -53,15 +52,19 @@ void host_interrupt(struct host_frame *frame)
 
 	if (frame->eip >= (u32)wait_test && frame->eip <= (u32)wait_halt)
 		frame->eip = (u32)wait_test;
-	if (frame->vector == VECTOR_NMI) {
+	if (frame->vector == EXCEPTION_NMI) {
 		if (!__atomic_exchange_n(&cpu->kicked, false, __ATOMIC_SEQ_CST))
 			cpu->nmi_pending = true;
+		if (cpu->halted)
+			cpu->wake = true;
 		return;
 	}
 	if (!cpu->open)
 		fail("CPU %u: exception %u in the hypervisor, at %08x of its ELF file", cpu->number,
 		     frame->vector, frame->eip - (u32)image_start + IMAGE_LINKED);
 	cpu->interrupt = frame->vector;
+	if (cpu->halted)
+		cpu->wake = true;
 	frame->eflags &= ~EFLAGS_IF; /* one is enough */
 }
 
@@ -74,29 +77,80 @@ void nmi_take(struct vcpu *cpu)
 		__asm__ volatile("sti" : : : "memory");
 }
 
-/* An interrupt waits at the processor, or the guest can have one that does. */
-void irq_take(struct vcpu *cpu)
+/* Opens the gates, until something comes or not; takes it to the guest. */
+static void irq_open(struct vcpu *cpu, bool wait)
 {
-	struct vmcb *vmcb = cpu->vmcb;
+	struct vmi_shared *shared = irq_virtual(cpu);
 
-	cpu->held = !(vmcb->eflags & EFLAGS_IF) || (vmcb->int_shadow & INT_SHADOW) ||
-		    (vmcb->event & EVENT_VALID);
-	if (cpu->held) {
-		__asm__ volatile("cli" : : : "memory");
-		vmcb->int_control |= INT_V_IRQ | INT_V_IGNORE_TPR;
-		vmcb->intercept1 |= INTERCEPT_VINTR;
-		return;
-	}
-	vmcb->int_control &= ~INT_V_IRQ;
-	vmcb->intercept1 &= ~INTERCEPT_VINTR;
+	cpu->held = false;
+	cpu->vmcb->int_control &= ~INT_V_IRQ;
+	cpu->vmcb->intercept1 &= ~INTERCEPT_VINTR;
+	if (shared)
+		shared->pending = 0;
 	cpu->interrupt = 0;
 	cpu->open = true;
 	__asm__ volatile("sti" : : : "memory");
-	cpu_open();
+	if (wait)
+		cpu_wait(&cpu->wake);
+	else
+		cpu_open();
 	__asm__ volatile("sti" : : : "memory");
 	cpu->open = false;
-	if (cpu->interrupt)
+	if (cpu->interrupt && timer_took(cpu, cpu->interrupt)) {
+		cpu->halted = false;
 		inject_interrupt(cpu, cpu->interrupt);
+	}
+}
+
+/*
+ * An interrupt waits at the processor, or the guest can have one that does. Where only the
+ * virtual flag keeps it from it, the guest looks at pending.
+ */
+void irq_take(struct vcpu *cpu)
+{
+	struct vmcb *vmcb = cpu->vmcb;
+	struct vmi_shared *shared = irq_virtual(cpu);
+	bool flag = !shared || (shared->interrupts & VMI_IF);
+
+	cpu->held = !flag || !(vmcb->eflags & EFLAGS_IF) || (vmcb->int_shadow & INT_SHADOW) ||
+		    (vmcb->event & EVENT_VALID);
+	if (!cpu->held) {
+		irq_open(cpu, false);
+		return;
+	}
+	__asm__ volatile("cli" : : : "memory");
+	if (flag) {
+		vmcb->int_control |= INT_V_IRQ | INT_V_IGNORE_TPR;
+		vmcb->intercept1 |= INTERCEPT_VINTR;
+	} else {
+		vmcb->int_control &= ~INT_V_IRQ;
+		vmcb->intercept1 &= ~INTERCEPT_VINTR;
+		vmm_set_pending(cpu->core);
+	}
+}
+
+/* The guest halts with interrupts enabled. What other CPUs want comes first (svm_exit). */
+void irq_halt(struct vcpu *cpu)
+{
+	if (cpu->wake)
+		return;
+	if (cpu->nmi_pending) {
+		cpu->halted = false;
+	} else if (cpu->vmcb->eflags & EFLAGS_IF) {
+		irq_open(cpu, true);
+	} else {
+		__asm__ volatile("cli" : : : "memory");
+		cpu_wait(&cpu->wake);
+	}
+}
+
+/* Not left to the processor: an interrupt that exits ends its HLT, the guest's or not. */
+void hlt_exit(struct vcpu *cpu)
+{
+	struct vmi_shared *shared = irq_virtual(cpu);
+
+	skip(cpu, 1);
+	cpu->halted = !shared || (shared->interrupts & VMI_IF);
 }
 
 void nmi_deliver(struct vcpu *cpu)
@@ -108,7 +162,7 @@ void nmi_deliver(struct vcpu *cpu)
 	cpu->nmi_pending = false;
 	cpu->nmi_blocked = true;
 	vmcb->intercept1 |= INTERCEPT_IRET;
-	vmcb->event = EVENT_VALID | EVENT_NMI | VECTOR_NMI;
+	inject_nmi(cpu);
 }
 
 /* The guest's NMI handler is about to return. */

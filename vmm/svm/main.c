@@ -77,8 +77,11 @@ void cpu_reset(struct vcpu *cpu)
 	vmcb->int_shadow = 0;
 	vmcb->int_control &= ~INT_V_IRQ;
 	vmcb->intercept1 &= ~(INTERCEPT_VINTR | INTERCEPT_IRET);
-	cpu->held = cpu->nmi_pending = cpu->nmi_blocked = false;
+	cpu->held = cpu->nmi_pending = cpu->nmi_blocked = cpu->halted = false;
+	cpu->software_length = 0;
 	control_reset(cpu);
+	if (cpu->core)
+		vmm_vcpu_reset(cpu->core);
 	__asm__ volatile("vmload" : : "a"(vmcb) : "memory");
 }
 
@@ -102,8 +105,8 @@ void cpu_start(struct vcpu *cpu)
 	vmcb->msrpm = (u32)msr_bitmap;
 	vmcb->asid = 1;
 	vmcb->nested = NESTED_PAGING;
-	if (boot.trap & TRAP_IRQ) {
-		vmcb->intercept1 |= INTERCEPT_INTR;
+	if (boot.trap & (TRAP_IRQ | TRAP_TIME)) {
+		vmcb->intercept1 |= INTERCEPT_INTR | INTERCEPT_HLT;
 		vmcb->int_control = INT_V_MASKING;
 	}
 	nested_start(cpu);
@@ -146,10 +149,13 @@ void svm_main(void)
 	host_paging();
 	irq_start();
 	cpuid_start();
+	control_start();
+	time_start();
 	io_start(io_bitmap);
 	msr_start(msr_bitmap);
 	cpu_start(cpu);
 	smp_start();
+	hypercall_start();
 	rom_start();
 	if (!rom_next(cpu))
 		guest_load(cpu);

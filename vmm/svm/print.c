@@ -104,6 +104,12 @@ void stop(struct vcpu *cpu, const char *format, ...)
 	end();
 }
 
+static void put_text(void *context, const char *text)
+{
+	(void)context;
+	print("%s", text);
+}
+
 void guest_ends(void)
 {
 	static const char *const names[] = { EXIT_KINDS(EXIT_NAME) };
@@ -115,4 +121,6 @@ void guest_ends(void)
 			print(" %s %u", names[kind], vcpus[i].exits[kind]);
 		print("\n");
 	}
+	if (boot.stats)
+		vmm_print_stats(&vmm, put_text, NULL);
 }

@@ -54,11 +54,16 @@ void rom_start(void)
 	memcpy(area, at(ROM_AREA), sizeof(area));
 }
 
-void *rom_memory(u32 physical)
+bool rom_holds(u32 physical)
 {
 	u32 page = (physical - ROM_AREA) / PAGE_SIZE;
 
-	return page < sizeof(mapped) && mapped[page] ? header(physical) : at(physical);
+	return page < sizeof(mapped) && mapped[page];
+}
+
+void *rom_memory(u32 physical)
+{
+	return rom_holds(physical) ? header(physical) : at(physical);
 }
 
 static void map(u32 from, u32 to, u32 flags)

@@ -18,7 +18,6 @@
 #define MADT_APIC_FLAGS 4
 #define MADT_APIC_ENABLED 1u
 
-#define APIC_ID 0x20
 #define APIC_ICR 0x300
 #define APIC_ICR_HIGH 0x310
 #define ICR_VECTOR 0xffu
@@ -174,6 +173,7 @@ void smp_requests(struct vcpu *cpu)
 		__atomic_store_n(&cpu->wake, false, __ATOMIC_SEQ_CST);
 		if (stopped)
 			smp_stop();
+		attach_update(cpu);
 		if (__atomic_exchange_n(&cpu->init, false, __ATOMIC_SEQ_CST)) {
 			if (cpu->number == 0)
 				stop(cpu, "INIT of the first processor");
@@ -185,6 +185,7 @@ void smp_requests(struct vcpu *cpu)
 		startup = __atomic_exchange_n(&cpu->startup, 0, __ATOMIC_SEQ_CST);
 		if (startup)
 			break;
+		__asm__ volatile("cli" : : : "memory");
 		cpu_wait(&cpu->wake);
 	}
 	cpu->waiting = false;
@@ -226,6 +227,22 @@ static void init_or_startup(struct vcpu *cpu, u32 icr)
 	}
 }
 
+u32 apic_read(struct vcpu *cpu, u32 offset)
+{
+	return offset == APIC_LVTT && cpu->timer_runs ? cpu->lvtt : *apic(offset);
+}
+
+void apic_write(struct vcpu *cpu, u32 offset, u32 value)
+{
+	if (offset == APIC_ICR &&
+	    ((value & ICR_MODE) == ICR_INIT || (value & ICR_MODE) == ICR_STARTUP))
+		init_or_startup(cpu, value);
+	else if (offset == APIC_LVTT)
+		lvtt_write(cpu, value);
+	else
+		*apic(offset) = value;
+}
+
 /* A write to the local APIC's page. */
 void apic_exit(struct vcpu *cpu, u32 offset)
 {
@@ -240,11 +257,7 @@ void apic_exit(struct vcpu *cpu, u32 offset)
 	if (insn.word || offset % 16 || offset < APIC_ID) /* 0: an interrupt message */
 		stop(cpu, "not a whole word written to the local APIC's register %x", offset);
 	if (insn.opcode == 0x87)
-		*operand = *apic(offset);
-	if (offset == APIC_ICR &&
-	    ((value & ICR_MODE) == ICR_INIT || (value & ICR_MODE) == ICR_STARTUP))
-		init_or_startup(cpu, value);
-	else
-		*apic(offset) = value;
+		*operand = apic_read(cpu, offset);
+	apic_write(cpu, offset, value);
 	skip_to(cpu, cpu->vmcb->eip + insn.length);
 }

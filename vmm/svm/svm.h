@@ -16,15 +16,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../core/vmm.h"
 #include "vmcb.h"
 
 typedef uint8_t u8;
 typedef uint16_t u16;
 typedef uint32_t u32;
 typedef uint64_t u64;
-typedef _Bool bool;
-#define true 1
-#define false 0
+
+struct cpuid {
+	u32 eax, ebx, ecx, edx;
+};
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define MAX_CPUS 4
@@ -57,12 +59,20 @@ typedef _Bool bool;
 #define PTE_A 0x20u
 #define PTE_D 0x40u
 #define PTE_LARGE 0x80u
+#define PTE_HIGH_ADDRESS 0x000fffffu /* of a PAE entry's high word */
 
 #define DR6_STEP 0x4000u
 
 #define EXCEPTION_DB 1
+#define EXCEPTION_NMI 2
+#define EXCEPTION_BP 3
+#define EXCEPTION_OF 4
 #define EXCEPTION_UD 6
+#define EXCEPTION_DF 8
 #define EXCEPTION_GP 13
+#define EXCEPTION_PF 14
+#define EXCEPTION_MC 18
+#define EXCEPTION_ERRORS (1u << 8 | 0x1fu << 10 | 1u << 17) /* those with an error code */
 
 /* In PUSHA's order. Register n of an instruction is word 7 - n. */
 struct regs {
@@ -72,7 +82,10 @@ struct regs {
 /* Exits are counted by kind. */
 #define EXIT_KINDS(X)                                                                              \
 	X(vmmcall)                                                                                 \
-	X(port) X(interrupt) X(window) X(nmi) X(apic) X(control) X(cpuid) X(msr) X(io) X(other)
+	X(port)                                                                                    \
+	X(interrupt)                                                                               \
+	X(window) X(exception) X(software) X(nmi) X(apic) X(control) X(cpuid) X(msr) X(io)         \
+		X(other)
 #define EXIT_ENUM(name) EXIT_KIND_##name,
 #define EXIT_NAME(name) #name,
 enum exit_kind { EXIT_KINDS(EXIT_ENUM) EXIT_KIND_COUNT };
@@ -99,8 +112,18 @@ struct vcpu {
 	volatile bool open;	   /* the host lets an interrupt in just now (irq.c) */
 	volatile u32 interrupt;	   /* the one that came, or 0 */
 	bool held;		   /* interrupts wait until the guest can have them */
+	bool deliver;		   /* what is pending, after the call */
+	bool halted;		   /* no further without one */
 	volatile bool nmi_pending; /* taken, not yet the guest's */
 	bool nmi_blocked;	   /* the guest handles one */
+	u32 software_length;	   /* of the instruction that is the event being delivered, or 0 */
+	u32 flag_before;	   /* the virtual interrupt flag before that event */
+
+	struct vmm_vcpu *core;
+	u32 shared_at;	 /* where its shared area is mapped; 0: nowhere */
+	u64 deadline;	 /* ns: the core's timer (time.c) */
+	u32 lvtt;	 /* the guest's LVTT while the timer has it */
+	bool timer_runs; /* LVTT is the hypervisor's */
 
 	u32 nested_tables; /* in use, of the pool */
 	u32 exits[EXIT_KIND_COUNT];
@@ -176,6 +199,7 @@ bool rom_next(struct vcpu *cpu);
 bool rom_posting(const struct vcpu *cpu);
 /* Where the guest-physical page is: in an image, or where it says. The images are read-only. */
 void *rom_memory(u32 physical);
+bool rom_holds(u32 physical);
 
 /* nested.c */
 #define NESTED_RIGHTS (PTE_P | PTE_W | PTE_U | PTE_A | PTE_D)
@@ -184,9 +208,12 @@ void nested_start(struct vcpu *cpu);
 void nested_map(struct vcpu *cpu, u32 guest, u32 host, u32 flags);
 
 /* Memory that is the guest's, or NULL; within one page. (walk.c) */
-void *guest_memory(u32 physical);
-/* Reads as much as the guest's page tables map, rights aside; the number of bytes. */
-u32 guest_read(struct vcpu *cpu, u32 linear, void *to, u32 bytes);
+void *guest_memory(const struct vcpu *cpu, u32 physical);
+/* By the guest's page tables, as CPL 0 may access it. */
+void *guest_linear(const struct vcpu *cpu, u32 linear, bool write);
+/* As much as is mapped; the number of bytes. */
+u32 guest_read(const struct vcpu *cpu, u32 linear, void *to, u32 bytes);
+u32 guest_write(const struct vcpu *cpu, u32 linear, const void *from, u32 bytes);
 
 /* ------------------------------------------------------------------------
  * Instructions that exit
@@ -211,23 +238,70 @@ static inline u32 *insn_register(struct vcpu *cpu, u32 number)
 /* The instruction is done: prefixes, then so many bytes. */
 void skip(struct vcpu *cpu, u32 length);
 void skip_to(struct vcpu *cpu, u32 eip);
+
+/* event.c */
 void inject(struct vcpu *cpu, u32 vector);
 void inject_error(struct vcpu *cpu, u32 vector, u32 error);
 void inject_interrupt(struct vcpu *cpu, u32 vector);
+void inject_nmi(struct vcpu *cpu);
+void event_undo(struct vcpu *cpu); /* the exit interrupted its delivery */
+void event_again(struct vcpu *cpu);
+void exception_exit(struct vcpu *cpu, u32 vector);
+void software_exit(struct vcpu *cpu);
 
 void control_reset(struct vcpu *cpu); /* no paging */
 void control_exit(struct vcpu *cpu);
+void control_intercepts(struct vcpu *cpu);
+void control_start(void);
+u32 control_read(const struct vcpu *cpu, u32 number);
+/* false: the processor would refuse it. */
+bool control_write(struct vcpu *cpu, u32 number, u32 value);
 
 void cpuid_start(void);
+struct cpuid guest_cpuid(const struct vcpu *cpu, u32 leaf, u32 subleaf);
 void cpuid_exit(struct vcpu *cpu);
 void msr_start(u8 *bitmap);
 void msr_exit(struct vcpu *cpu);
 void io_start(u8 *bitmap);
 enum exit_kind io_exit(struct vcpu *cpu);
 
-/* The transports end here: the number in EAX. (hypercall.c) */
+/* segment.c: the operations of the core with these names */
+bool segments_reload(struct vcpu *cpu);
+bool segment_set_ldt(struct vcpu *cpu, u32 selector, u64 descriptor);
+bool segment_set_tr(struct vcpu *cpu, u32 selector, u64 descriptor);
+
+/* ------------------------------------------------------------------------
+ * The interface to the ROM: vmm/core is what the calls mean
+ */
+
 #define HYPERCALL_PORT 0xe4
-void svm_hypercall(struct vcpu *cpu);
+
+extern struct vmm vmm; /* (hypercall.c) */
+void hypercall_start(void);
+/* EIP is behind a transport of so many bytes. */
+void hypercall(struct vcpu *cpu, u32 length);
+bool attach(struct vcpu *cpu, u32 physical); /* 0: detach */
+/* What the guest's ATTACH means for this CPU: intercepts, the shared area. */
+void attach_update(struct vcpu *cpu);
+/* A page fault: true where queued calls were the reason, maybe. */
+bool queue_fault(struct vcpu *cpu);
+
+/* The shared area, where the virtual interrupt flag counts; otherwise NULL. */
+static inline struct vmi_shared *irq_virtual(const struct vcpu *cpu)
+{
+	return (boot.trap & TRAP_IRQ) && vmm.attached ? cpu->core->shared : NULL;
+}
+
+extern const struct vmm_ops vmm_ops; /* (ops.c) */
+
+/* time.c */
+void time_start(void);
+void time_cpu_start(struct vcpu *cpu);
+u64 time_clock(enum vmm_clock which);
+void timer_set(struct vcpu *cpu, u64 deadline);
+/* An interrupt was acknowledged: false where it is the timer's, and not the guest's. */
+bool timer_took(struct vcpu *cpu, u32 vector);
+void lvtt_write(struct vcpu *cpu, u32 value);
 
 /* ------------------------------------------------------------------------
  * Interrupts and processors
@@ -236,14 +310,20 @@ void svm_hypercall(struct vcpu *cpu);
 void irq_start(void);
 void irq_cpu_start(void);
 void irq_take(struct vcpu *cpu);
+void irq_halt(struct vcpu *cpu); /* until there is an interrupt, or something else to do */
+void hlt_exit(struct vcpu *cpu);
 void nmi_take(struct vcpu *cpu);
 void nmi_deliver(struct vcpu *cpu);
 void iret_exit(struct vcpu *cpu);
 
 #define APIC_BASE 0xfee00000u
+#define APIC_ID 0x20
+#define APIC_LVTT 0x320
 void smp_start(void);		     /* all processors are in the hypervisor */
 void smp_requests(struct vcpu *cpu); /* where cpu->wake is set */
 void apic_exit(struct vcpu *cpu, u32 offset);
+u32 apic_read(struct vcpu *cpu, u32 offset);
+void apic_write(struct vcpu *cpu, u32 offset, u32 value);
 void kick(struct vcpu *to); /* an exit, soon */
 void smp_stop(void);
 
@@ -264,11 +344,16 @@ extern u64 host_gdt[3];
 /* Runs the guest: VMRUN, svm_exit(), and again. */
 void svm_run(struct vcpu *cpu) NORETURN;
 void svm_exit(struct regs *regs);
-/* Until *flag is set; an NMI wakes. GIF is set meanwhile. */
+/* Until *flag is set; an NMI wakes, and an interrupt if IF is set. GIF is set meanwhile. */
 void cpu_wait(volatile u32 *flag);
 void cpu_open(void);
 void load_tables(const void *gdtr, const void *idtr);
 void paging_on(void *pdpt);
+
+static inline struct vcpu *this_cpu(void)
+{
+	return (struct vcpu *)((u32)__builtin_frame_address(0) & -VCPU_SIZE);
+}
 
 /* Memory at an address that the compiler shall not reason about. */
 static inline void *at(u32 address)
@@ -302,10 +387,6 @@ static inline void wrmsr(u32 msr, u64 value)
 {
 	__asm__ volatile("wrmsr" : : "c"(msr), "A"(value));
 }
-
-struct cpuid {
-	u32 eax, ebx, ecx, edx;
-};
 
 static inline struct cpuid cpuid(u32 leaf, u32 subleaf)
 {

@@ -17,7 +17,9 @@
 #define INTERCEPT_CR0_SELECTIVE (1u << 5) /* writes that change more than TS and MP */
 #define INTERCEPT_CPUID (1u << 18)
 #define INTERCEPT_IRET (1u << 20)
+#define INTERCEPT_SOFTWARE (1u << 21) /* INT n */
 #define INTERCEPT_INVD (1u << 22)
+#define INTERCEPT_HLT (1u << 24)
 #define INTERCEPT_INVLPGA (1u << 26)
 #define INTERCEPT_IOIO (1u << 27)
 #define INTERCEPT_MSR (1u << 28)
@@ -37,6 +39,7 @@
 
 #define EXIT_CR_READ 0x000 /* + n */
 #define EXIT_CR_WRITE 0x010
+#define EXIT_EXCEPTION 0x040 /* + vector */
 #define EXIT_INTR 0x060
 #define EXIT_NMI 0x061
 #define EXIT_INIT 0x063
@@ -44,7 +47,9 @@
 #define EXIT_CR0_SELECTIVE 0x065
 #define EXIT_CPUID 0x072
 #define EXIT_IRET 0x074
+#define EXIT_SOFTWARE 0x075
 #define EXIT_INVD 0x076
+#define EXIT_HLT 0x078
 #define EXIT_INVLPGA 0x07a
 #define EXIT_IOIO 0x07b
 #define EXIT_MSR 0x07c

@@ -175,6 +175,7 @@ u32 random32(void);
 
 struct vmi_about *about(void);
 extern u16 guest_port;	 /* what POST is told */
+extern u16 guest_kib;	 /* conventional memory at POST */
 extern char post_line[]; /* what it said */
 /* POST, as a VMM without firmware has it run. True: the host is trap. */
 bool guest_post(void);

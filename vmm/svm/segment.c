@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Segment registers from the guest's tables, as the processor loads them [SDM vol. 3, 3.4]. */
+#include "svm.h"
+
+#define SELECTOR_LOCAL 4u
+#define SELECTOR_RPL 3u
+#define ATTRIBUTE_TYPE 0x00fu
+#define ATTRIBUTE_ACCESSED 0x001u
+#define ATTRIBUTE_WRITABLE 0x002u /* of data; of code: readable */
+#define ATTRIBUTE_CONFORMING 0x004u
+#define ATTRIBUTE_CODE 0x008u
+#define ATTRIBUTE_S 0x010u
+#define ATTRIBUTE_DPL(a) ((a) >> 5 & 3)
+#define ATTRIBUTE_P 0x080u
+#define ATTRIBUTE_G 0x800u
+#define ATTRIBUTE_BUSY 0x002u /* of a TSS */
+
+static struct vmcb_segment segment(u32 selector, u64 descriptor)
+{
+	u32 low = (u32)descriptor, high = (u32)(descriptor >> 32);
+	u32 limit = (high & 0xf0000) | (low & 0xffff);
+	u16 attributes = (u16)((high >> 8 & 0xff) | (high >> 12 & 0xf00));
+
+	if (attributes & ATTRIBUTE_G)
+		limit = limit << 12 | 0xfff;
+	return (struct vmcb_segment){ (u16)selector, attributes, limit,
+				      (high & 0xff000000) | (high & 0xff) << 16 | low >> 16 };
+}
+
+/* DS ES FS GS may be null; code: CS; stack: SS. */
+static bool load(struct vcpu *cpu, struct vmcb_segment *to, bool code, bool stack)
+{
+	const struct vmcb *vmcb = cpu->vmcb;
+	u32 selector = to->selector, cpl = vmcb->cpl, rpl = selector & SELECTOR_RPL, dpl;
+	const struct vmcb_segment *table = selector & SELECTOR_LOCAL ? &vmcb->ldtr : &vmcb->gdtr;
+	struct vmcb_segment new;
+	u64 descriptor;
+
+	if (!(selector & ~SELECTOR_RPL)) {
+		*to = (struct vmcb_segment){ (u16)selector, 0, 0, 0 };
+		return !code && !stack;
+	}
+	if ((selector & SELECTOR_LOCAL && !(table->attributes & ATTRIBUTE_P)) ||
+	    (selector | 7) > table->limit ||
+	    guest_read(cpu, (u32)table->base + (selector & ~7u), &descriptor, 8) < 8)
+		return false;
+	new = segment(selector, descriptor);
+	dpl = ATTRIBUTE_DPL(new.attributes);
+	if (!(new.attributes &ATTRIBUTE_S) || !(new.attributes &ATTRIBUTE_P))
+		return false;
+	if (code) {
+		if (!(new.attributes &ATTRIBUTE_CODE) ||
+		    (new.attributes &ATTRIBUTE_CONFORMING ? dpl > cpl : dpl != cpl))
+			return false;
+	} else if (stack) {
+		if ((new.attributes &(ATTRIBUTE_CODE | ATTRIBUTE_WRITABLE)) != ATTRIBUTE_WRITABLE ||
+		    dpl != cpl || rpl != cpl)
+			return false;
+	} else {
+		u32 kind = new.attributes &(ATTRIBUTE_CODE | ATTRIBUTE_CONFORMING);
+
+		if ((kind & ATTRIBUTE_CODE) && !(new.attributes &ATTRIBUTE_WRITABLE))
+			return false;
+		if (kind != (ATTRIBUTE_CODE | ATTRIBUTE_CONFORMING) && (dpl < cpl || dpl < rpl))
+			return false;
+	}
+	if (!(new.attributes &ATTRIBUTE_ACCESSED)) {
+		new.attributes |= ATTRIBUTE_ACCESSED;
+		descriptor |= 1ull << 40;
+		guest_write(cpu, (u32)table->base + (selector & ~7u), &descriptor, 8);
+	}
+	*to = new;
+	return true;
+}
+
+bool segments_reload(struct vcpu *cpu)
+{
+	struct vmcb *vmcb = cpu->vmcb;
+	struct vmcb_segment cs, ss, ds, es, fs, gs;
+
+	__asm__ volatile("vmsave" : : "a"(vmcb) : "memory");
+	cs = vmcb->cs;
+	ss = vmcb->ss;
+	ds = vmcb->ds;
+	es = vmcb->es;
+	fs = vmcb->fs;
+	gs = vmcb->gs;
+	if (!load(cpu, &cs, true, false) || !load(cpu, &ss, false, true) ||
+	    !load(cpu, &ds, false, false) || !load(cpu, &es, false, false) ||
+	    !load(cpu, &fs, false, false) || !load(cpu, &gs, false, false))
+		return false;
+	vmcb->cs = cs;
+	vmcb->ss = ss;
+	vmcb->ds = ds;
+	vmcb->es = es;
+	vmcb->fs = fs;
+	vmcb->gs = gs;
+	__asm__ volatile("vmload" : : "a"(vmcb) : "memory");
+	return true;
+}
+
+bool segment_set_ldt(struct vcpu *cpu, u32 selector, u64 descriptor)
+{
+	__asm__ volatile("vmsave" : : "a"(cpu->vmcb) : "memory");
+	cpu->vmcb->ldtr = segment(selector, descriptor);
+	__asm__ volatile("vmload" : : "a"(cpu->vmcb) : "memory");
+	return true;
+}
+
+/* As LTR in QEMU has it, which takes no busy TSS for the stacks of gates; a processor takes both. */
+bool segment_set_tr(struct vcpu *cpu, u32 selector, u64 descriptor)
+{
+	__asm__ volatile("vmsave" : : "a"(cpu->vmcb) : "memory");
+	cpu->vmcb->tr = segment(selector, descriptor);
+	cpu->vmcb->tr.attributes &= ~ATTRIBUTE_BUSY;
+	__asm__ volatile("vmload" : : "a"(cpu->vmcb) : "memory");
+	return true;
+}
