@@ -353,7 +353,8 @@ ALIAS(UpdateLDT, UpdateGDT)
 #define TSS_SS0 8
 
 /* The TSS in memory, as the native stub: without one nothing happens. */
-static enum vmm_result stack_in_tss(struct vmm_vcpu *vcpu, struct vmm_regs *regs)
+static __attribute__((noinline)) enum vmm_result stack_in_tss(struct vmm_vcpu *vcpu,
+							      struct vmm_regs *regs)
 {
 	u32 tr = OPS->get_tr(vcpu) & SELECTOR_INDEX, where, tss;
 	const char *why;

@@ -258,9 +258,9 @@ static void interface(void)
 	vm.transports = VMI_HV_INT;
 	vm.vector = 0x100;
 	FACT(!vmm_init(&vm));
-	vm.vector = 0xfe;
+	vm.vector = 0xff;
 	vm.port = 0;
-	FACT(vmm_init(&vm) && vmm_info(&vm, 1, out) && out[2] == 0xfe00);
+	FACT(vmm_init(&vm) && vmm_info(&vm, 1, out) && out[2] == 0xff00);
 	vm.transports = 0;
 	FACT(!vmm_init(&vm));
 	fake_start(0, FEATURES);
@@ -415,12 +415,19 @@ static void tables(void)
 	fake.gdt[0] = AT(UNMAPPED, 0) - 0x28;
 	FACT(stopped_with(BAD(SetLDT, 0x28, 0, 0, 0, 0),
 			  "SetLDT: selector 00000028 has a descriptor that is not mapped"));
-	put_descriptor(0, 0);
+	fake.gdt[0] = AT(1, 0);
+	fake.gdt[1] = 0x2f;
+	fake.refuse = false;
+	FACT(DONE_(call(ROW(SetLDT), 0x28, 0, 0, 0, 0)) && fake.ldt == 0x28);
+	fake.gdt[1] = 0x2e;
+	FACT(stopped_with(BAD(SetLDT, 0x28, 0, 0, 0, 0),
+			  "SetLDT: selector 00000028 is beyond the GDT"));
+	fake.gdt[1] = 0xff;
 	memcpy(word(READ_ONLY, 0x28), &tss, 8);
 	fake.gdt[0] = AT(READ_ONLY, 0);
 	FACT(stopped_with(BAD(SetTR, 0x28, 0, 0, 0, 0),
 			  "SetTR: selector 00000028 has a descriptor that is not mapped"));
-	FACT(fake.ldt == 3 && fake.tr == 0x30);
+	FACT(fake.ldt == 0x28 && fake.tr == 0x30);
 	END("selectors beyond limits, descriptors of other types");
 }
 
@@ -681,6 +688,14 @@ static bool around(void)
 	return *word(3, 0x24) == 0x55555555 && *word(3, 0x30) == 0x55555555;
 }
 
+/* Other page tables: the same page everywhere. */
+static void *page_7(struct vmm_vcpu *vcpu, u32 linear, bool write)
+{
+	(void)vcpu;
+	(void)write;
+	return fake.memory + 7 * PAGE + linear % PAGE;
+}
+
 #define LOW(value) ((u32)(value))
 #define HIGH(value) ((u32)((value) >> 32))
 #define ONE_WORD ((OLD & ~0xffffffffull) | LOW(NEW))
@@ -719,6 +734,9 @@ static void page_tables(void)
 	FACT(DONE_(GOOD(GetPxE, E, 0, 0, 0, 0)) && regs.eax == LOW(OLD));
 	FACT(DONE_(GOOD(GetPxELong, E, 0, 0, 0, 0)) && regs.eax == LOW(OLD) &&
 	     regs.edx == HIGH(OLD));
+	*word(READ_ONLY, 8) = 0x77;
+	FACT(DONE_(GOOD(GetPxE, AT(READ_ONLY, 8), 0, 0, 0, 0)) && regs.eax == 0x77);
+	FACT(DONE_(GOOD(GetPxELong, AT(READ_ONLY, 8), 0, 0, 0, 0)) && regs.eax == 0x77);
 	FACT(DONE_(GOOD(GetPteVal, 7, 0, 0, 0, 0)) && regs.eax == 7);
 	FACT(DONE_(GOOD(GetPdeVal, 7, 0, 0, 0, 0)) && regs.eax == 7);
 	FACT(DONE_(GOOD(MachineToPhysical, 7, 0, 0, 0, 0)) && regs.eax == 7);
@@ -806,6 +824,17 @@ static void page_tables(void)
 	ops.entry_written = NULL;
 	FACT(DONE_(call(ROW(SetPxE), 77, E, 0, 0, 0)) && *word(3, 0x28) == 77 && !fake.entries);
 	END("entries: nobody keeps shadows");
+
+	BEGIN;
+	ops.page = page_7;
+	FACT(DONE_(call(ROW(SetPxE), 78, E, 0, 0, 0)) && *word(3, 0x28) == 77 &&
+	     *word(7, 0x28) == 78);
+	FACT(stopped_with(call(ROW(WriteGDTEntry), 0xfffffffc, 0, 1, 2, 0),
+			  "WriteGDTEntry: entry fffffffc is not mapped"));
+	FACT(stopped_with(call(ROW(INS), 0, 0x70, 1, 0, 0xfffffffd),
+			  "INS: address fffffffd is not mapped"));
+	FACT(!*word(7, 0xffc) && !*word(7, 0));
+	END("translations are looked up by each call, and never wrap");
 }
 
 static void memory(void)
@@ -828,7 +857,8 @@ static void memory(void)
 	FACT(DONE_(BAD(SetLinearMapping, 4, 0, 1, 9, 0)) && fake.hints == 4);
 	FACT(DONE_(GOOD(RegisterPageMapping, 0xfffff000, 5, 2, 0, 0)) && fake.hint.c == 1);
 	FACT(DONE_(GOOD(ClonePageTable, 1, 2, 512 << 16 | 512, 0, 0)) && fake.hints == 6);
-	FACT(DONE_(GOOD(ClonePageDirectory, 1, 2, 1023 << 16 | 1, 0, 0)) && fake.hints == 7);
+	FACT(DONE_(GOOD(ClonePageDirectory, 1, 2, 1023 << 16 | 1, 0, 0)) && fake.hints == 7 &&
+	     fake.hint.a == 1 && fake.hint.d == 2 && fake.hint.c == (1023 << 16 | 1));
 	FACT(DONE_(BAD(ClonePageTable, 1, 2, 512 << 16 | 513, 0, 0)) &&
 	     DONE_(BAD(ClonePageDirectory, 1, 2, ~0u, 0, 0)) && fake.hints == 7);
 	FACT(DONE_(GOOD(UpdateGDT, 0, 0x1fff, 0, 0, 0)) && fake.hints == 8 &&
@@ -1098,6 +1128,13 @@ static void ap_state(void)
 	FACT(DONE_(BAD(SetInitialAPState, AT(3, 0xfc1), 255, 0, 0, 0)) && fake.ap_states == 1);
 	FACT(stopped_with(BAD(SetInitialAPState, AT(4, 0xfc1), 7, 0, 0, 0),
 			  "SetInitialAPState: state c0004fc1 is not mapped"));
+	ap.gdtr_limit = 0xf8;
+	memcpy(word(3, 0), &ap, sizeof(ap));
+	FACT(DONE_(call(ROW(SetInitialAPState), AT(3, 0), 7, 0, 0, 0)) && fake.ap_states == 2);
+	ap.gdtr_limit = 0x8f;
+	memcpy(word(3, 0), &ap, sizeof(ap));
+	FACT(DONE_(call(ROW(SetInitialAPState), AT(3, 0), 7, 0, 0, 0)) && fake.ap_states == 3);
+	fake.ap_states = 1;
 #define UNUSABLE(member, value)                                                                    \
 	do {                                                                                       \
 		struct vmi_ap_state bad_ap = ap;                                                   \
@@ -1408,6 +1445,12 @@ static void missing(void)
 		vmm_refresh(VCPU);
 		vmm_reset(&vm);
 	}
+	ops = fake_ops;
+	ops.reload_segments = NULL;
+	vmm_calls_possible(&vm, left);
+	FACT(!(left[ROW(SetLDT) / 32] >> ROW(SetLDT) % 32 & 1));
+	FACT(!(left[ROW(SetGDT) / 32] >> ROW(SetGDT) % 32 & 1));
+	FACT(left[ROW(GetGDT) / 32] >> ROW(GetGDT) % 32 & 1);
 	/* physical, kernel_stack, descriptor_ok, stop, attach, detach */
 	FACT(optional == 6);
 	END("each operation missing: %u do not matter to what is offered", optional);
