@@ -179,7 +179,7 @@ static bool delivers(struct regs *regs, u32 transport, u32 operand)
 /* From every state of the flags, an interrupt at every point: it is taken or pending, not lost. */
 static void nothing_lost(u32 id, bool on)
 {
-	u32 state, points = 0, last, traps = 0;
+	u32 state, points = 0, last;
 	bool good = true;
 
 	if (!bound(id))
@@ -212,7 +212,6 @@ static void nothing_lost(u32 id, bool on)
 			hook_step = NULL;
 			last = irq.now;
 			points++;
-			traps += played.traps;
 			/* Back in the guest, EFLAGS.IF may just have been set. */
 			if (irq.waiting && enabled())
 				take();
