@@ -285,8 +285,10 @@ void vmm_refresh(struct vmm_vcpu *vcpu)
 	}
 	if (ops->get_ldt)
 		shared->ldt = ops->get_ldt(vcpu);
-	if (ops->get_tr)
+	if (ops->get_tr) {
 		shared->tr = ops->get_tr(vcpu);
+		core_find_tss(vcpu, shared->tr);
+	}
 }
 
 /* ------------------------------------------------------------------------

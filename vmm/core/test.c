@@ -586,6 +586,29 @@ static void kernel_stack(void)
 	FACT(stopped_with(BAD(UpdateKernelStack_v13, AT(3, 0), 1, 0, 0, 0),
 			  "UpdateKernelStack_v13: SS0 00000070 is not allowed"));
 	END("UpdateKernelStack: by the TSS in memory, by the VMM");
+
+	/* Where the ROM may write it without a trap. */
+	start(0, FEATURES, 3);
+	fake.tr = 0x30;
+	BEGIN;
+	vmm_refresh(VCPU);
+	FACT(!VCPU->shared->tss); /* the VMM keeps the stack */
+	ops.kernel_stack = NULL;
+	put_descriptor(0x30, descriptor(AT(3, 0), 0x67, 0x8b));
+	vmm_refresh(VCPU);
+	FACT(VCPU->shared->tss == AT(3, 0));
+	put_descriptor(0x30, descriptor(AT(3, 0), 0x67, 0x83)); /* 16 bits */
+	vmm_refresh(VCPU);
+	FACT(!VCPU->shared->tss);
+	put_descriptor(0x38, descriptor(AT(3, 0x100), 0x67, 0x89));
+	FACT(DONE_(GOOD(SetTR, 0x38, 0, 0, 0, 0)) && VCPU->shared->tss == AT(3, 0x100));
+	fake.tr = 0;
+	vmm_refresh(VCPU);
+	FACT(!VCPU->shared->tss);
+	fake.tr = 0xfff8;
+	vmm_refresh(VCPU);
+	FACT(!VCPU->shared->tss);
+	END("UpdateKernelStack: the TSS that needs no trap");
 }
 
 static void control(void)

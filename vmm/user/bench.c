@@ -169,16 +169,6 @@ static void instructions_of(void)
 	prepare(VMI_ID_UpdateKernelStack, 0x68, 0xc0001000, 0);
 	step(VMI_ID_UpdateKernelStack);
 	line("UpdateKernelStack", 1, 30);
-	prepare(VMI_ID_SetLazyMode, VMI_LAZY_CPU, 0, 0);
-	call_run(&call, guest_entry(VMI_ID_SetLazyMode, HIGH));
-	for (i = 0; i < 16; i++) {
-		prepare(VMI_ID_UpdateKernelStack, 0x68, 0xc0001000, 0);
-		step(VMI_ID_UpdateKernelStack);
-	}
-	prepare(VMI_ID_SetLazyMode, 0, 0, 0);
-	step(VMI_ID_SetLazyMode);
-	line("UpdateKernelStack, 16 queued", 16, 30);
-
 	prepare(VMI_ID_SetPxE, 0x1067, TABLE(0), VMI_PAGE_PT);
 	step(VMI_ID_SetPxE);
 	line("SetPxE", 1, 150);
@@ -214,6 +204,7 @@ static const char *processor_name(void)
 static void attach(void)
 {
 	const struct vmi_shared_time time = { .multiplier = 1u << 31 };
+	u32 *gdt, tss;
 
 	hook_trap = host_trap;
 	hook_cpuid = host_cpuid;
@@ -228,6 +219,13 @@ static void attach(void)
 	vcpu.shared->interrupts = VMI_IF;
 	host.gdt[0] = HIGH + SCRATCH + 0x10000;
 	host.gdt[1] = 0xff;
+	/* A TSS, behind the GDT. */
+	gdt = (u32 *)host.gdt[0];
+	tss = host.gdt[0] + 0x100;
+	gdt[2] = tss << 16 | 0x67;
+	gdt[3] = (tss & 0xff000000) | 0x8900 | (tss >> 16 & 0xff);
+	host.tr = 8;
+	vmm_refresh(&vcpu);
 }
 
 /* With every call wanted, nothing pending and nothing deferred. */
