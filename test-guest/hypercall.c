@@ -163,7 +163,7 @@ static void attaching(void)
 		equal(shared->cr4, cr4(), "CR4");
 		equal(shared->tr, tr, "TR");
 		equal(shared->queue_next, VMI_SHARED_QUEUE, "queue_next");
-		equal(shared->interrupts, 0, "interrupts");
+		equal(shared->interrupts, has(VMI_HV_CPU_IF) ? VMI_IF : 0, "interrupts");
 	} else {
 		equal(area[0], 0x5a, "memory");
 	}

@@ -36,6 +36,9 @@ void go_raw(void);
 /* Poison again: for a second invocation within one test. */
 void poison(void);
 
+/* A VMM has the call: what the processor runs in the stub is not the whole of it. */
+bool trapped(void);
+
 static inline bool stepping(void)
 {
 	return pattern & EFLAGS_TF;

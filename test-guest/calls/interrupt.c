@@ -287,6 +287,10 @@ static void sysexit(bool jump)
 	v.in.edx = user_code();
 	v.in.ecx = stack;
 	go_raw();
+	if (trapped()) { /* a stub that looks whether something is pending */
+		v.trap.eflags &= ~EFLAGS_OSZAPC;
+		v.trap.eflags |= pattern & EFLAGS_OSZAPC;
+	}
 	landed_in_user(VECTOR_USER, SEL_USER_CODE, user_code() + 2, pattern | EFLAGS_IF,
 		       SEL_USER_DATA, stack);
 	if (stepping())

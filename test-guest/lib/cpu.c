@@ -47,6 +47,20 @@ trap_handler on_trap(u32 vector, trap_handler handler)
 	return before;
 }
 
+struct vmi_shared *virtual_flags;
+
+void virtual_on(void)
+{
+	if (!virtual_flags)
+		return;
+	virtual_flags->interrupts = VMI_IF;
+	if (virtual_flags->pending)
+		__asm__ volatile("push %%ebp\n\tmov %0, %%ebp\n\tvmmcall\n\tpop %%ebp"
+				 :
+				 : "i"(VMI_HV_TAG | VMI_HV_DELIVER)
+				 : "cc", "memory");
+}
+
 void trap_dispatch(struct trap *trap)
 {
 	u32 irq = trap->vector - VECTOR_IRQ;
@@ -59,10 +73,13 @@ void trap_dispatch(struct trap *trap)
 		outb(PIC1, PIC_EOI);
 		if (handler)
 			handler(trap);
+		virtual_on();
 		return;
 	}
-	if (handler && handler(trap))
+	if (handler && handler(trap)) {
+		virtual_on();
 		return;
+	}
 	bail("trap %u, error %x, at %x:%08x, eflags %x, cr2 %08x, from %08x", trap->vector,
 	     trap->error, trap->cs, trap->eip, trap->eflags, cr2(), *(u32 *)(trap + 1));
 }

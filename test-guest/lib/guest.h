@@ -141,6 +141,14 @@ void pit_once(u32 ticks);
 void irq0_quiet(void); /* IRQ 0 unmasked, nothing waiting, the PIT at rest */
 void irq0_pend(void);  /* leaves IRQ 0 requested, with interrupts off */
 
+/*
+ * Where the flag of a VMM counts besides EFLAGS.IF (VMI_HV_CPU_IF): the shared area, from Init
+ * on; otherwise NULL. Guests leave the flag set, but in calls, so that STI and CLI do what they
+ * always do; frames have what both flags say together.
+ */
+extern struct vmi_shared *virtual_flags;
+void virtual_on(void); /* again, after a call or a gate may have cleared it */
+
 /* ------------------------------------------------------------------------
  * Calls with every register under control (enter.S, invoke.c)
  */
@@ -240,6 +248,9 @@ u32 rom_init(const struct rom *rom);
 extern const char *const call_name[VMI_CALL_COUNT];
 /* The first megabyte again, at another linear address, the ROM area read-only. */
 void rom_alias(struct rom *rom, u32 linear);
+
+/* The call's stub is a VMM's: it traps, or does what a VMM is told in some other way. */
+bool rom_traps(const struct rom *rom, enum vmi_call call);
 
 /* A function of the ROM by name: VMI(&rom, GetCR0)(). */
 #define VMI(rom, name) ((vmi_##name##_fn *)rom_symbol(rom, "VMI_" #name))

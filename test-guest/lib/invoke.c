@@ -42,6 +42,9 @@ void invoke(struct invoke *invoke)
 	current = NULL;
 	on_trap(1, before);
 	invoke->out = invoke_out;
+	if (virtual_flags && !virtual_flags->interrupts)
+		invoke->out.eflags &= ~EFLAGS_IF;
+	virtual_on();
 	invoke->out.esp -= invoke_words;
 }
 

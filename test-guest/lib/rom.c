@@ -4,6 +4,8 @@
 
 #include "guest.h"
 
+#define BASE_MEMORY 0x413 /* KiB */
+
 const char *const call_name[VMI_CALL_COUNT] = {
 #define VMI_X(name, n3, n13, n6, type, args, in, out, clobber, conv, seg, defer, text) #name,
 	VMI_CALLS(VMI_X)
@@ -115,13 +117,60 @@ u32 rom_entry(const struct rom *rom, u32 number, u32 *type)
 	return (u32)info;
 }
 
+/* The VMM's leaf n (VMI_HV_INFO_*), or false. */
+static bool vmm_leaf(u32 n, u32 r[4])
+{
+	u32 leaf;
+
+	cpuid(1, 0, r);
+	if (!(r[2] >> 31))
+		return false;
+	for (leaf = VMI_HV_LEAF_FIRST; leaf <= VMI_HV_LEAF_LAST; leaf += VMI_HV_LEAF_STEP) {
+		cpuid(leaf, 0, r);
+		if (r[1] == VMI_HV_SIGNATURE_EBX && r[2] == VMI_HV_SIGNATURE_ECX) {
+			cpuid(leaf + n, 0, r);
+			return true;
+		}
+	}
+	return false;
+}
+
+bool rom_traps(const struct rom *rom, enum vmi_call call)
+{
+	const struct vmi_about *about = (const void *)(rom->header + 1);
+	u32 r[4];
+
+	return same(about->host, "trap", 5) && vmm_leaf(VMI_HV_INFO_CALLS + call / 128, r) &&
+	       r[call / 32 % 4] >> call % 32 & 1;
+}
+
+/* POST has taken it from the top of the base memory; every CPU has its own there. */
+static struct vmi_shared *find_shared(void)
+{
+	u32 physical;
+
+	for (physical = *(u16 *)phys(BASE_MEMORY) * 1024u; physical < 0xa0000; physical += 4096) {
+		struct vmi_shared *shared = phys(physical);
+
+		if (shared->queue_next == VMI_SHARED_QUEUE && shared->cr0 == cr0() &&
+		    shared->cr3 == cr3() && shared->cr4 == cr4())
+			return shared;
+	}
+	bail("no shared area");
+}
+
 u32 rom_init(const struct rom *rom)
 {
 	vmi_Init_fn *init = (void *)(rom->image + VMI_3_INIT);
+	u32 result, r[4];
 
 	_Static_assert(VMI_3_INIT == VMI_13_Init * VMI_SLOT, "Init of every revision");
 	_Static_assert(VMI_3_INIT == VMI_6_Init * VMI_SLOT, "Init of every revision");
-	return init(0);
+	result = init(0);
+	if (!result && rom_traps(rom, VMI_ID_EnableInterrupts) &&
+	    vmm_leaf(VMI_HV_INFO_VERSION, r) && (r[3] & VMI_HV_CPU_IF))
+		virtual_flags = find_shared();
+	return result;
 }
 
 #define CR0_WP 0x10000

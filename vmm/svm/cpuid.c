@@ -11,6 +11,8 @@
 #define AMD_FEATURES 0x80000001u
 #define AMD_FEATURES_ECX_SVM (1u << 2)
 #define AMD_FEATURES_ECX_SKINIT (1u << 12)
+#define POWER 0x80000007u
+#define POWER_EDX_CONSTANT_TSC 0x100u /* every processor with nested paging has it */
 #define AMD_SVM 0x8000000au
 
 /* Another hypervisor, below this one, keeps its leaves. */
@@ -47,6 +49,9 @@ struct cpuid guest_cpuid(const struct vcpu *cpu, u32 which, u32 subleaf)
 		break;
 	case AMD_FEATURES:
 		r.ecx &= ~(AMD_FEATURES_ECX_SVM | AMD_FEATURES_ECX_SKINIT);
+		break;
+	case POWER:
+		r.edx |= POWER_EDX_CONSTANT_TSC;
 		break;
 	case AMD_SVM:
 		r = (struct cpuid){ 0, 0, 0, 0 };

@@ -64,6 +64,10 @@ static enum exit_kind dispatch(struct vcpu *cpu)
 	case EXIT_CR0_SELECTIVE:
 		control_exit(cpu);
 		return EXIT_KIND_control;
+	case EXIT_LDTR_WRITE:
+	case EXIT_TR_WRITE:
+		segment_exit(cpu);
+		return EXIT_KIND_control;
 	case EXIT_CPUID:
 		cpuid_exit(cpu);
 		return EXIT_KIND_cpuid;

@@ -83,7 +83,9 @@ void attach_update(struct vcpu *cpu)
 	if (wanted)
 		vmm_refresh(cpu->core);
 	vmcb->intercept_exceptions = 0;
-	vmcb->intercept1 &= ~INTERCEPT_SOFTWARE;
+	vmcb->intercept1 &= ~(INTERCEPT_SOFTWARE | INTERCEPT_LDTR_WRITE | INTERCEPT_TR_WRITE);
+	if (wanted && (boot.trap & TRAP_CPU))
+		vmcb->intercept1 |= INTERCEPT_LDTR_WRITE | INTERCEPT_TR_WRITE;
 	if (wanted && (boot.trap & (TRAP_MMU | TRAP_CPU)))
 		vmcb->intercept_exceptions = 1u << EXCEPTION_PF;
 	if (wanted && (boot.trap & TRAP_IRQ)) {
@@ -111,10 +113,7 @@ bool attach(struct vcpu *cpu, u32 physical)
 
 bool queue_fault(struct vcpu *cpu)
 {
-	if (!cpu->shared_at || vmm_queue_empty(cpu->core))
-		return false;
-	vmm_flush(cpu->core);
-	return true;
+	return cpu->shared_at && vmm_page_fault(cpu->core) == VMM_AGAIN;
 }
 
 void hypercall(struct vcpu *cpu, u32 length)
@@ -130,6 +129,11 @@ void hypercall(struct vcpu *cpu, u32 length)
 			cpu_reset(cpu);
 			guest_load(cpu);
 		}
+		__asm__ volatile("sti" : : : "memory"); /* none is held any longer */
+		return;
+	}
+	if (vmcb->cpl) { /* VMMCALL needs no privilege: refused */
+		vmcb->eflags |= EFLAGS_CF;
 		return;
 	}
 	result = vmm_call(cpu->core, &regs);

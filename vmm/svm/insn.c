@@ -24,6 +24,57 @@ static u32 operand_bytes(u8 modrm, u8 sib, bool address32)
 	return bytes;
 }
 
+static const struct vmcb_segment * override(const struct vmcb *vmcb, u8 prefix)
+{
+	switch (prefix) {
+	case 0x26:
+		return &vmcb->es;
+	case 0x2e:
+		return &vmcb->cs;
+	case 0x36:
+		return &vmcb->ss;
+	case 0x3e:
+		return &vmcb->ds;
+	case 0x64:
+		return &vmcb->fs;
+	case 0x65:
+		return &vmcb->gs;
+	default:
+		return NULL;
+	}
+}
+
+/* The operand in memory, with 32 bits of address; code: ModRM and on. */
+static u32 operand_address(struct vcpu *cpu, const u8 *code, const struct vmcb_segment *segment)
+{
+	u32 mod = code[0] >> 6, rm = code[0] & 7, at = 1, address = 0, displacement;
+	bool stack;
+
+	if (rm == 4) {
+		u8 sib = code[at++];
+
+		rm = sib & 7;
+		if ((sib >> 3 & 7) != 4)
+			address = *insn_register(cpu, sib >> 3) << (sib >> 6);
+	}
+	stack = rm == 4 || rm == 5;
+	if (rm == 5 && !mod) {
+		mod = 2;
+		stack = false;
+	} else {
+		address += *insn_register(cpu, rm);
+	}
+	if (mod == 1)
+		address += (u32)(int8_t)code[at];
+	if (mod == 2) {
+		__builtin_memcpy(&displacement, code + at, sizeof(displacement));
+		address += displacement;
+	}
+	if (!segment)
+		segment = stack ? &cpu->vmcb->ss : &cpu->vmcb->ds;
+	return (u32)segment->base + address;
+}
+
 static bool is_prefix(u8 byte)
 {
 	switch (byte) {
@@ -63,6 +114,7 @@ bool insn_decode(struct vcpu *cpu, struct insn *insn)
 {
 	bool code32 = cpu->vmcb->cs.attributes & ATTRIBUTE_D, address32 = code32;
 	u8 code[FETCH + 4] = { 0 };
+	const struct vmcb_segment *segment = NULL;
 	u32 got, i;
 
 	insn->word = !code32;
@@ -72,7 +124,10 @@ bool insn_decode(struct vcpu *cpu, struct insn *insn)
 			insn->word = code32;
 		if (code[i] == 0x67)
 			address32 = !code32;
+		if (override(cpu->vmcb, code[i]))
+			segment = override(cpu->vmcb, code[i]);
 	}
+	insn->linear = 0;
 	insn->prefixes = i;
 	insn->opcode = code[i++];
 	if (insn->opcode == 0x0f)
@@ -80,6 +135,11 @@ bool insn_decode(struct vcpu *cpu, struct insn *insn)
 	insn->modrm = code[i];
 	switch (insn->opcode) {
 	case 0x0f01: /* SMSW LMSW and others */
+		i += 1 + operand_bytes(insn->modrm, code[i + 1], address32);
+		break;
+	case 0x0f00: /* LLDT LTR and others */
+		if (insn->modrm >> 6 != 3 && address32)
+			insn->linear = operand_address(cpu, code + i, segment);
 		i += 1 + operand_bytes(insn->modrm, code[i + 1], address32);
 		break;
 	case 0x0f06: /* CLTS */

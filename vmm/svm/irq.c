@@ -77,16 +77,9 @@ void nmi_take(struct vcpu *cpu)
 		__asm__ volatile("sti" : : : "memory");
 }
 
-/* Opens the gates, until something comes or not; takes it to the guest. */
-static void irq_open(struct vcpu *cpu, bool wait)
+/* Opens the gates, until something comes or not. */
+static void open_gates(struct vcpu *cpu, bool wait)
 {
-	struct vmi_shared *shared = irq_virtual(cpu);
-
-	cpu->held = false;
-	cpu->vmcb->int_control &= ~INT_V_IRQ;
-	cpu->vmcb->intercept1 &= ~INTERCEPT_VINTR;
-	if (shared)
-		shared->pending = 0;
 	cpu->interrupt = 0;
 	cpu->open = true;
 	__asm__ volatile("sti" : : : "memory");
@@ -96,9 +89,28 @@ static void irq_open(struct vcpu *cpu, bool wait)
 		cpu_open();
 	__asm__ volatile("sti" : : : "memory");
 	cpu->open = false;
-	if (cpu->interrupt && timer_took(cpu, cpu->interrupt)) {
+	if (cpu->interrupt && timer_took(cpu, cpu->interrupt))
+		cpu->taken = cpu->interrupt;
+}
+
+/* Takes what comes to the guest. */
+static void irq_open(struct vcpu *cpu, bool wait)
+{
+	struct vmi_shared *shared = irq_virtual(cpu);
+	u32 vector;
+
+	cpu->held = false;
+	cpu->vmcb->int_control &= ~INT_V_IRQ;
+	cpu->vmcb->intercept1 &= ~INTERCEPT_VINTR;
+	if (shared)
+		shared->pending = 0;
+	if (!cpu->taken)
+		open_gates(cpu, wait);
+	vector = cpu->taken;
+	if (vector) {
+		cpu->taken = 0;
 		cpu->halted = false;
-		inject_interrupt(cpu, cpu->interrupt);
+		inject_interrupt(cpu, vector);
 	}
 }
 
@@ -117,6 +129,12 @@ void irq_take(struct vcpu *cpu)
 	if (!cpu->held) {
 		irq_open(cpu, false);
 		return;
+	}
+	if (!cpu->taken && timer_waits(cpu)) {
+		open_gates(cpu, false);
+		cpu->held = cpu->taken;
+		if (!cpu->held)
+			return;
 	}
 	__asm__ volatile("cli" : : : "memory");
 	if (flag) {

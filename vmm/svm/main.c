@@ -78,7 +78,7 @@ void cpu_reset(struct vcpu *cpu)
 	vmcb->int_control &= ~INT_V_IRQ;
 	vmcb->intercept1 &= ~(INTERCEPT_VINTR | INTERCEPT_IRET);
 	cpu->held = cpu->nmi_pending = cpu->nmi_blocked = cpu->halted = false;
-	cpu->software_length = 0;
+	cpu->software_length = cpu->taken = 0;
 	control_reset(cpu);
 	if (cpu->core)
 		vmm_vcpu_reset(cpu->core);

@@ -13,6 +13,9 @@
 #define ATTRIBUTE_DPL(a) ((a) >> 5 & 3)
 #define ATTRIBUTE_P 0x080u
 #define ATTRIBUTE_G 0x800u
+#define TYPE_TSS16 0x01u
+#define TYPE_LDT 0x02u
+#define TYPE_TSS32 0x09u
 #define ATTRIBUTE_BUSY 0x002u /* of a TSS */
 
 static struct vmcb_segment segment(u32 selector, u64 descriptor)
@@ -115,4 +118,51 @@ bool segment_set_tr(struct vcpu *cpu, u32 selector, u64 descriptor)
 	cpu->vmcb->tr.attributes &= ~ATTRIBUTE_BUSY;
 	__asm__ volatile("vmload" : : "a"(cpu->vmcb) : "memory");
 	return true;
+}
+
+/* LLDT and LTR, where the shared area has copies. */
+void segment_exit(struct vcpu *cpu)
+{
+	bool tr = cpu->vmcb->exit_code == EXIT_TR_WRITE;
+	u32 wanted = tr ? TYPE_TSS32 : TYPE_LDT, at, attributes;
+	u16 selector = 0;
+	u64 descriptor = 0;
+	struct insn insn;
+
+	if (!insn_decode(cpu, &insn) || (insn.modrm >> 6 != 3 && !insn.linear))
+		stop(cpu, "LLDT or LTR by an instruction that is not known");
+	if (insn.modrm >> 6 == 3)
+		selector = (u16)*insn_register(cpu, insn.modrm);
+	else if (guest_read(cpu, insn.linear, &selector, sizeof(selector)) < sizeof(selector))
+		stop(cpu, "LLDT or LTR of %08x, which is not mapped", insn.linear);
+	at = (u32)cpu->vmcb->gdtr.base + (selector & ~7u);
+	if (selector & ~SELECTOR_RPL) {
+		if ((selector & SELECTOR_LOCAL) || (selector | 7u) > cpu->vmcb->gdtr.limit ||
+		    guest_read(cpu, at, &descriptor, sizeof(descriptor)) < sizeof(descriptor)) {
+			inject_error(cpu, EXCEPTION_GP, selector & ~SELECTOR_RPL);
+			return;
+		}
+		attributes = segment(selector, descriptor).attributes;
+		if ((attributes & (ATTRIBUTE_S | ATTRIBUTE_TYPE)) != wanted &&
+		    !(tr && (attributes & (ATTRIBUTE_S | ATTRIBUTE_TYPE)) == TYPE_TSS16)) {
+			inject_error(cpu, EXCEPTION_GP, selector & ~SELECTOR_RPL);
+			return;
+		}
+		if (!(attributes & ATTRIBUTE_P)) {
+			inject_error(cpu, EXCEPTION_NP, selector & ~SELECTOR_RPL);
+			return;
+		}
+	} else if (tr) {
+		inject_error(cpu, EXCEPTION_GP, 0);
+		return;
+	}
+	if (tr) {
+		segment_set_tr(cpu, selector, descriptor);
+		descriptor |= (u64)ATTRIBUTE_BUSY << 40;
+		guest_write(cpu, at, &descriptor, sizeof(descriptor));
+	} else {
+		segment_set_ldt(cpu, selector, descriptor);
+	}
+	skip_to(cpu, cpu->vmcb->eip + insn.length);
+	vmm_refresh(cpu->core);
 }

@@ -69,6 +69,7 @@ struct cpuid {
 #define EXCEPTION_OF 4
 #define EXCEPTION_UD 6
 #define EXCEPTION_DF 8
+#define EXCEPTION_NP 11
 #define EXCEPTION_GP 13
 #define EXCEPTION_PF 14
 #define EXCEPTION_MC 18
@@ -84,8 +85,7 @@ struct regs {
 	X(vmmcall)                                                                                 \
 	X(port)                                                                                    \
 	X(interrupt)                                                                               \
-	X(window) X(exception) X(software) X(nmi) X(apic) X(control) X(cpuid) X(msr) X(io)         \
-		X(other)
+	X(window) X(exception) X(software) X(nmi) X(apic) X(control) X(cpuid) X(msr) X(io) X(other)
 #define EXIT_ENUM(name) EXIT_KIND_##name,
 #define EXIT_NAME(name) #name,
 enum exit_kind { EXIT_KINDS(EXIT_ENUM) EXIT_KIND_COUNT };
@@ -111,13 +111,13 @@ struct vcpu {
 
 	volatile bool open;	   /* the host lets an interrupt in just now (irq.c) */
 	volatile u32 interrupt;	   /* the one that came, or 0 */
+	u32 taken;		   /* acknowledged, not yet the guest's, or 0 */
 	bool held;		   /* interrupts wait until the guest can have them */
 	bool deliver;		   /* what is pending, after the call */
 	bool halted;		   /* no further without one */
 	volatile bool nmi_pending; /* taken, not yet the guest's */
 	bool nmi_blocked;	   /* the guest handles one */
 	u32 software_length;	   /* of the instruction that is the event being delivered, or 0 */
-	u32 flag_before;	   /* the virtual interrupt flag before that event */
 
 	struct vmm_vcpu *core;
 	u32 shared_at;	 /* where its shared area is mapped; 0: nowhere */
@@ -225,6 +225,7 @@ struct insn {
 	u32 length;   /* with them */
 	u16 opcode;   /* 0x0fxx: two bytes */
 	u8 modrm;
+	u32 linear;    /* of the operand in memory, where addresses have 32 bits; otherwise 0 */
 	bool word;     /* operand size 16 */
 	u32 immediate; /* where the opcode has one */
 };
@@ -269,6 +270,7 @@ enum exit_kind io_exit(struct vcpu *cpu);
 bool segments_reload(struct vcpu *cpu);
 bool segment_set_ldt(struct vcpu *cpu, u32 selector, u64 descriptor);
 bool segment_set_tr(struct vcpu *cpu, u32 selector, u64 descriptor);
+void segment_exit(struct vcpu *cpu); /* LLDT, LTR */
 
 /* ------------------------------------------------------------------------
  * The interface to the ROM: vmm/core is what the calls mean
@@ -301,6 +303,8 @@ u64 time_clock(enum vmm_clock which);
 void timer_set(struct vcpu *cpu, u64 deadline);
 /* An interrupt was acknowledged: false where it is the timer's, and not the guest's. */
 bool timer_took(struct vcpu *cpu, u32 vector);
+/* The hypervisor's own interrupt is what waits at the processor. */
+bool timer_waits(const struct vcpu *cpu);
 void lvtt_write(struct vcpu *cpu, u32 value);
 
 /* ------------------------------------------------------------------------

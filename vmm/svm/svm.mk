@@ -6,9 +6,8 @@ SVM_CFLAGS := -std=gnu11 -m32 -march=i686 -O2 -g -ffreestanding -fno-pic -mgener
 	-fno-strict-aliasing -fno-builtin -fvisibility=hidden \
 	-Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Iinclude
 
-SVM_CORE := $(filter-out %/test.c %/fuzz.c,$(sort $(wildcard vmm/core/*.c)))
 SVM_OBJECTS := $(patsubst %.c,$(O)/%.o,$(sort $(wildcard vmm/svm/*.c))) \
-	$(patsubst vmm/core/%.c,$(O)/vmm/svm/core/%.o,$(SVM_CORE)) \
+	$(patsubst vmm/core/%.c,$(O)/vmm/svm/core/%.o,$(VMM_CORE)) \
 	$(patsubst %.asm,$(O)/%.asm.o,$(sort $(wildcard vmm/svm/*.asm)))
 
 .PHONY: vmm
@@ -19,12 +18,12 @@ $(O)/vmm-svm.elf: $(SVM_OBJECTS) vmm/svm/svm.ld
 	$(Q)$(LD) -m elf_i386 -pie --no-dynamic-linker -z notext -z norelro -z max-page-size=4096 -z noexecstack --build-id=none \
 		--hash-style=sysv --no-warn-rwx-segments -T vmm/svm/svm.ld -o $@ $(SVM_OBJECTS)
 
-$(O)/vmm/svm/core/%.o: vmm/core/%.c vmm/core/core.h vmm/core/vmm.h include/vmi_abi.h
+$(O)/vmm/svm/core/%.o: vmm/core/%.c $(VMM_CORE_HEADERS)
 	@echo '  CC      $@'
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(SVM_CFLAGS) -c -o $@ $<
 
-$(O)/vmm/svm/%.o: vmm/svm/%.c vmm/svm/svm.h vmm/svm/vmcb.h vmm/core/vmm.h include/vmi_abi.h
+$(O)/vmm/svm/%.o: vmm/svm/%.c vmm/svm/svm.h vmm/svm/vmcb.h $(VMM_CORE_HEADERS)
 	@echo '  CC      $@'
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(SVM_CFLAGS) -c -o $@ $<

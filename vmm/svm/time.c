@@ -32,7 +32,9 @@
 #define RTC_PM 0x80
 #define RTC_CENTURY 0x32
 
+#define APIC_PPR 0xa0
 #define APIC_EOI 0xb0
+#define APIC_IRR_7 0x270 /* vectors e0 to ff */
 #define APIC_SPURIOUS 0xf0
 #define APIC_INITIAL_COUNT 0x380
 #define APIC_CURRENT_COUNT 0x390
@@ -236,6 +238,13 @@ void lvtt_write(struct vcpu *cpu, u32 value)
 	if (cpu->timer_runs)
 		value = lvtt_wired(value) ? value & LVTT_VECTOR : VECTOR_OWN;
 	*apic(APIC_LVTT) = value;
+}
+
+/* The guest may not let any in, and see in IRR that one waits, and wait for it to go. */
+bool timer_waits(const struct vcpu *cpu)
+{
+	return cpu->timer_runs && !lvtt_wired(cpu->lvtt) && *apic(APIC_PPR) < VECTOR_OWN &&
+	       *apic(APIC_IRR_7) >> (VECTOR_OWN & 31) == 1;
 }
 
 bool timer_took(struct vcpu *cpu, u32 vector)

@@ -15,6 +15,8 @@
 #define INTERCEPT_INIT (1u << 3)
 #define INTERCEPT_VINTR (1u << 4)
 #define INTERCEPT_CR0_SELECTIVE (1u << 5) /* writes that change more than TS and MP */
+#define INTERCEPT_LDTR_WRITE (1u << 12)
+#define INTERCEPT_TR_WRITE (1u << 13)
 #define INTERCEPT_CPUID (1u << 18)
 #define INTERCEPT_IRET (1u << 20)
 #define INTERCEPT_SOFTWARE (1u << 21) /* INT n */
@@ -45,6 +47,8 @@
 #define EXIT_INIT 0x063
 #define EXIT_VINTR 0x064
 #define EXIT_CR0_SELECTIVE 0x065
+#define EXIT_LDTR_WRITE 0x06c
+#define EXIT_TR_WRITE 0x06d
 #define EXIT_CPUID 0x072
 #define EXIT_IRET 0x074
 #define EXIT_SOFTWARE 0x075
