@@ -45,11 +45,12 @@ lint:
 	@tools/lint
 
 # QEMU finds images by name in $(DATADIR)/qemu: qemu -option-rom vmi.rom
-INSTALLED := $(ROM_IMAGES:%=$(DATADIR)/qemu/%) $(PREFIX)/include/vmi_abi.h $(DATADIR)/doc/vmi
+INSTALLED := $(ROM_IMAGES:%=$(DATADIR)/qemu/%) $(DATADIR)/vmi $(PREFIX)/include/vmi_abi.h $(DATADIR)/doc/vmi
 
-install: images
-	install -d $(DESTDIR)$(DATADIR)/qemu $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(DATADIR)/doc/vmi
+install: images vmm
+	install -d $(DESTDIR)$(DATADIR)/qemu $(DESTDIR)$(DATADIR)/vmi $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(DATADIR)/doc/vmi
 	install -m 644 $(ROM_IMAGES:%=$(O)/%) $(DESTDIR)$(DATADIR)/qemu
+	install -m 644 $(O)/vmm-svm.elf $(DESTDIR)$(DATADIR)/vmi
 	install -m 644 include/vmi_abi.h $(DESTDIR)$(PREFIX)/include
 	install -m 644 README.md LICENSE docs/*.md $(DESTDIR)$(DATADIR)/doc/vmi
 

@@ -6,6 +6,7 @@
  * RUN: {flat,high,pae},host=svm,{trap=none,trap=irq}
  * RUN: {flat,pae},host=svm,smp=4,{trap=none,trap=irq}
  * RUN: flat,host=svm,rom=vmi,icount,count
+ * RUN: {flat,high,pae},host=svm,rom=none,trap=all,pointers
  */
 #include "guest.h"
 
@@ -201,10 +202,71 @@ static void attack_string_io(void)
 	__asm__ volatile("rep outsb" : "+S"(from), "+c"(count) : "d"(0x64));
 }
 
+/* A shared area, and a queue in it with one entry. */
+static struct {
+	struct vmi_shared shared;
+	u8 pad[VMI_SHARED_QUEUE - sizeof(struct vmi_shared)];
+	struct vmi_queued queue[VMI_SHARED_QUEUED];
+	u8 end[VMI_SHARED_SIZE - VMI_SHARED_END];
+} area __attribute__((aligned(4096)));
+
+static u32 hypercall(u32 number, u32 a, u32 d, u32 c)
+{
+	u32 flags;
+
+	__asm__ volatile("push %%ebp\n\tmov %1, %%ebp\n\tvmmcall\n\tpop %%ebp\n\tpushf\n\tpop %0"
+			 : "=r"(flags), "+S"(number), "+a"(a), "+d"(d), "+c"(c)
+			 :
+			 : "cc", "memory");
+	return flags & 1;
+}
+
+static void attach(void)
+{
+	if (hypercall(VMI_HV_TAG | VMI_HV_ATTACH, VMI_HV_VERSION, to_phys(&area), 3))
+		bail("ATTACH is refused");
+}
+
+static void flush(u32 call, u32 a, u32 d, u32 c)
+{
+	area.queue[0] = (struct vmi_queued){ .call = call, .eax = a, .edx = d, .ecx = c };
+	area.shared.queue_next += VMI_QUEUED_SIZE;
+	hypercall(VMI_HV_TAG | VMI_HV_FLUSH, 0, 0, 0);
+}
+
+static void attack_queue_entry(void)
+{
+	attach();
+	flush(VMI_HV_TAG | VMI_ID_SetPxE, 0, (u32)see(edge()), VMI_PAGE_PT);
+}
+
+static void attack_queue_call(void)
+{
+	attach();
+	flush(VMI_HV_TAG | VMI_ID_Halt, 0, 0, 0);
+}
+
+static void attack_queue_number(void)
+{
+	attach();
+	flush(VMI_HV_TAG | 0xffff, 0, 0, 0);
+}
+
+static void attack_queue_next(void)
+{
+	attach();
+	area.shared.queue_next = edge() - to_phys(&area) + 2;
+	hypercall(VMI_HV_TAG | VMI_HV_FLUSH, 0, 0, 0);
+}
+
 static const struct {
 	const char *name;
 	void (*run)(void);
 } attacks[] = {
+	{ "queue-entry", attack_queue_entry },
+	{ "queue-call", attack_queue_call },
+	{ "queue-number", attack_queue_number },
+	{ "queue-next", attack_queue_next },
 	{ "read", attack_read },
 	{ "read-last", attack_read_last },
 	{ "write", attack_write },
@@ -267,6 +329,28 @@ static void leaves(void)
 	}
 	equal(found, 1, "leaves with the signature");
 	point("CPUID: the hypervisor's leaf, no SVM");
+}
+
+/* Pointers, where trap=all makes something of them: nothing is read, nothing is written. */
+static void pointers(void)
+{
+	static const u32 calls[] = { VMI_ID_SetGDT,  VMI_ID_GetGDT, VMI_ID_SetIDT,
+				     VMI_ID_GetIDT,  VMI_ID_SetPxE, VMI_ID_SetPxELong,
+				     VMI_ID_SwapPxE, VMI_ID_GetPxE, VMI_ID_WriteGDTEntry };
+	u32 i, where, bad[] = { edge(), edge() - 2, edge() + 0x50ffc, 0xfee00300, 0xfffffffe };
+
+	if (!hypercall(VMI_HV_TAG | VMI_HV_ATTACH, VMI_HV_VERSION, edge() - 0x3000, 3) ||
+	    !hypercall(VMI_HV_TAG | VMI_HV_ATTACH, VMI_HV_VERSION, edge(), 3))
+		expect(false, "an area in the hypervisor's memory is taken");
+	attach();
+	for (i = 0; i < ARRAY_SIZE(calls) * ARRAY_SIZE(bad); i++) {
+		u32 call = calls[i / ARRAY_SIZE(bad)];
+
+		where = (u32)see(bad[i % ARRAY_SIZE(bad)]);
+		expect(hypercall(VMI_HV_TAG | call, call == VMI_ID_SetPxE ? 0 : where, where, 0),
+		       "%s of %08x is not refused", call_name[call], bad[i % ARRAY_SIZE(bad)]);
+	}
+	point("pointers into the hypervisor's memory are refused");
 }
 
 static bool refused(struct trap *trap)
@@ -535,6 +619,10 @@ void guest_main(void)
 		attack(name);
 	if (option("module")) {
 		module();
+		return;
+	}
+	if (option("pointers")) {
+		pointers();
 		return;
 	}
 	leaves();

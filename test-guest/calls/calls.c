@@ -7,7 +7,11 @@
  * RUN: flat,rom=vmi,cpu={pentium,qemu32},icount
  * RUN: flat,rom=vmi,bare,icount
  * RUN: flat,rom=vmi,cpu=max,icount,patch=off
- * RUN: {flat,high,pae},rom={vmi,vmi-13,vmi-6},icount,host=svm,{trap=none,trap=irq}
+ * RUN: pae,rom=vmi,icount,host=svm,trap={none,time,mmu,cpu,irq}
+ * RUN: {flat,pae},rom={vmi,vmi-13,vmi-6},icount,host=svm,trap=all
+ * RUN-FULL: high,rom={vmi,vmi-13,vmi-6},icount,host=svm,trap={none,time,mmu,cpu,irq,all}
+ * RUN-FULL: flat,rom={vmi,vmi-13,vmi-6},icount,host=svm,trap={none,time,mmu,cpu,irq}
+ * RUN-FULL: pae,rom={vmi-13,vmi-6},icount,host=svm,trap={none,time,mmu,cpu,irq}
  *
  * alias: at another linear address, with the ROM area mapped read-only.
  */

@@ -107,7 +107,7 @@ void test_CPUID(void)
 		expect(v.out.edx == want[3], "leaf %x: EDX is %x, expected %x", leaves[i][0],
 		       v.out.edx, want[3]);
 	}
-	if (rom.major == 3)
+	if (rom.major == 3 && !trapped())
 		equal(rom.record[VMI_ID_CPUID].binding & ~VMI_POLICY,
 		      differs && !option("patch") ? VMI_RELOC_CALL : VMI_RELOC_NONE, "binding");
 }

@@ -16,7 +16,7 @@ registers='; at [0-9a-f]{4}:[0-9a-f]{8} eflags [0-9a-f]{8} cr0 8[0-9a-f]{7} .* e
 
 stopped() # GUEST ATTACK REASON
 {
-	test-guest/run "$1,attack=$2,host=svm,end=stopped" >"$TMP/out" 2>&1 || return
+	test-guest/run "$1,attack=$2,host=svm,end=stopped${keys-}" >"$TMP/out" 2>&1 || return
 	grep -q "^attack: $2$" "$TMP/out" && ! grep -q 'still here' "$TMP/out" &&
 		[ "$(grep -cE "^vmm: CPU 0 stopped: $3$registers" "$TMP/out")" = 1 ]
 }
@@ -61,6 +61,12 @@ attack init 'INIT of the first processor'
 attack message 'a write at fee01000'
 attack message-0 "not a whole word written to the local APIC's register 0"
 attack string-io 'string I/O on port 64'
+
+keys=,rom=none,trap=all
+attack queue-entry 'SetPxE: ptep [0-9a-f]{8} is not mapped'
+attack queue-call 'queue: call 564d[0-9a-f]{4} is not one that may wait'
+attack queue-number 'queue: call 564dffff is not one that may wait'
+attack queue-next 'queue: queue_next [0-9a-f]{8} is not where an entry begins'
 
 # The hypervisor itself, and the one line that it says.
 says() # LINE QEMU-ARGS...

@@ -16,7 +16,10 @@
 #define PORT_92_A20 0x02
 #define PORT_92_RESET 0x01
 #define PORT_DEBUG_EXIT 0xf4
+#define FADT_PM1_CONTROL 64
+#define PM1_SLEEP 0x2000u
 
+static u32 pm1_control;	      /* ACPI's port to power off; 0: none, or nobody wants to know */
 static bool output_port_next; /* the byte for port 60 is the controller's output port */
 
 static void intercept(u8 *bitmap, u32 port)
@@ -30,8 +33,13 @@ void io_start(u8 *bitmap)
 	intercept(bitmap, PORT_KEYBOARD_DATA);
 	intercept(bitmap, PORT_KEYBOARD);
 	intercept(bitmap, PORT_92);
-	if (boot.stats)
-		intercept(bitmap, PORT_DEBUG_EXIT);
+	if (!boot.stats)
+		return;
+	intercept(bitmap, PORT_DEBUG_EXIT);
+	if (acpi_table("FACP"))
+		pm1_control = acpi_word(acpi_table("FACP"), FADT_PM1_CONTROL);
+	if (pm1_control)
+		intercept(bitmap, pm1_control);
 }
 
 static u32 in(u32 port, u32 size)
@@ -103,7 +111,7 @@ enum exit_kind io_exit(struct vcpu *cpu)
 		if (!filter(port + i, &bytes[i]))
 			return EXIT_KIND_io;
 	}
-	if (port == PORT_DEBUG_EXIT)
+	if (port == PORT_DEBUG_EXIT || (port == pm1_control && pm1_control && (value & PM1_SLEEP)))
 		guest_ends();
 	out(port, value, size);
 	return EXIT_KIND_io;

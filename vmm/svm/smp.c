@@ -7,12 +7,6 @@
  */
 #include "svm.h"
 
-#define EBDA_SEGMENT 0x40e
-#define ACPI_AREA 0xe0000u
-#define ACPI_AREA_END 0x100000u
-#define RSDP_RSDT 16 /* offset */
-#define TABLE_LENGTH 4
-#define TABLE_HEADER 36
 #define MADT_ENTRIES 44
 #define MADT_APIC 0 /* an entry's type */
 #define MADT_APIC_FLAGS 4
@@ -52,44 +46,17 @@ static void delay(u32 microseconds)
 	}
 }
 
-static u32 word(u32 address)
-{
-	return *(const u32 *)at(address);
-}
-
-static u32 find_rsdp(u32 from, u32 to)
-{
-	for (; from < to; from += 16) {
-		if (!memcmp((const void *)from, "RSD PTR ", 8))
-			return from;
-	}
-	return 0;
-}
-
 /* Enabled processors, as ACPI has them; 1 where there is no ACPI. */
 static u32 count_processors(void)
 {
-	u32 ebda = (u32) * (const u16 *)at(EBDA_SEGMENT) << 4, rsdp, rsdt, i, e, count = 0;
+	u32 madt = acpi_table("APIC"), e, count = 0;
 
-	rsdp = find_rsdp(ebda, ebda + 1024);
-	if (!rsdp)
-		rsdp = find_rsdp(ACPI_AREA, ACPI_AREA_END);
-	if (!rsdp)
-		return 1;
-	rsdt = word(rsdp + RSDP_RSDT);
-	for (i = TABLE_HEADER; i < word(rsdt + TABLE_LENGTH); i += 4) {
-		u32 madt = word(rsdt + i);
+	for (e = madt + MADT_ENTRIES; madt && e < madt + acpi_word(madt, ACPI_LENGTH);) {
+		const u8 *entry = at(e);
 
-		if (memcmp((const void *)madt, "APIC", 4))
-			continue;
-		for (e = madt + MADT_ENTRIES; e < madt + word(madt + TABLE_LENGTH);) {
-			const u8 *entry = at(e);
-
-			if (entry[0] == MADT_APIC &&
-			    (word(e + MADT_APIC_FLAGS) & MADT_APIC_ENABLED))
-				count++;
-			e += entry[1];
-		}
+		if (entry[0] == MADT_APIC && (acpi_word(e, MADT_APIC_FLAGS) & MADT_APIC_ENABLED))
+			count++;
+		e += entry[1];
 	}
 	return count ? count : 1;
 }

@@ -323,6 +323,11 @@ void iret_exit(struct vcpu *cpu);
 #define APIC_BASE 0xfee00000u
 #define APIC_ID 0x20
 #define APIC_LVTT 0x320
+/* acpi.c: a table's address, or 0; a word of it */
+u32 acpi_table(const char *signature);
+u32 acpi_word(u32 table, u32 offset);
+#define ACPI_LENGTH 4
+
 void smp_start(void);		     /* all processors are in the hypervisor */
 void smp_requests(struct vcpu *cpu); /* where cpu->wake is set */
 void apic_exit(struct vcpu *cpu, u32 offset);

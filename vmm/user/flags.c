@@ -109,6 +109,36 @@ static void gets(void)
 	ok(good, "%s, features %#x: Get* do not trap", loaded->name, features);
 }
 
+/* What the area says of time stands still: multiplier 0. */
+static void time_calls(void)
+{
+	struct vmi_shared_time *time = &((struct vmi_shared *)(memory + played.shared))->time;
+	bool good = true;
+	u32 i;
+
+	memset(time, 0, sizeof(*time));
+	time->system[0] = 1000;
+	time->system[1] = 1;
+	time->stolen[0] = 1;
+	time->wall[1] = 2;
+	good &= simple(VMI_ID_GetCycleFrequency, 0) && call.after.eax == VMI_WALLCLOCK_HZ &&
+		!call.after.edx;
+	for (i = 0; i < 4; i++) {
+		static const u32 low[] = { 1000, 999, 1, 0 };
+
+		call_prepare(&call, VMI_ID_GetCycleCounter, HIGH);
+		call.before.eax = i;
+		good &= trapless(VMI_ID_GetCycleCounter, 0) && call.after.eax == low[i] &&
+			call.after.edx == (i < 2);
+	}
+	good &= simple(VMI_ID_GetWallclockTime, 0) && call.after.eax == 1000 && call.after.edx == 3;
+	good &= simple(VMI_ID_WallclockUpdated, 0) && !call.after.eax;
+	time->wall_version++;
+	good &= simple(VMI_ID_WallclockUpdated, 0) && call.after.eax == 1;
+	good &= simple(VMI_ID_WallclockUpdated, 0) && !call.after.eax;
+	ok(good, "%s, features %#x: time calls do not trap", loaded->name, features);
+}
+
 /* ------------------------------------------------------------------------
  * An interrupt before every instruction
  */
@@ -179,7 +209,7 @@ static bool delivers(struct regs *regs, u32 transport, u32 operand)
 /* From every state of the flags, an interrupt at every point: it is taken or pending, not lost. */
 static void nothing_lost(u32 id, bool on)
 {
-	u32 state, points = 0, last, traps = 0;
+	u32 state, points = 0, last;
 	bool good = true;
 
 	if (!bound(id))
@@ -212,7 +242,6 @@ static void nothing_lost(u32 id, bool on)
 			hook_step = NULL;
 			last = irq.now;
 			points++;
-			traps += played.traps;
 			/* Back in the guest, EFLAGS.IF may just have been set. */
 			if (irq.waiting && enabled())
 				take();
@@ -239,7 +268,7 @@ static void nothing_lost(u32 id, bool on)
 
 void check_flags(void)
 {
-	static const u32 all[] = { VMI_HV_SHARED, VMI_HV_SHARED | VMI_HV_CPU_IF };
+	static const u32 all[] = { VMI_HV_SHARED | VMI_HV_TIME, VMI_HV_SHARED | VMI_HV_CPU_IF };
 	u32 i;
 
 	for (i = 0; i < sizeof(all) / sizeof(*all); i++) {
@@ -253,6 +282,8 @@ void check_flags(void)
 			privileged = true;
 			interrupt_flag();
 			gets();
+			if (features & VMI_HV_TIME)
+				time_calls();
 			nothing_lost(VMI_ID_EnableInterrupts, true);
 			nothing_lost(VMI_ID_DisableInterrupts, false);
 			nothing_lost(VMI_ID_SaveAndDisableIRQs, false);

@@ -4,6 +4,7 @@
  *
  *	vmm-user IMAGE...
  *	vmm-user bench IMAGE	(bench.c)
+ *	vmm-user calls IMAGE
  */
 #include <string.h>
 #include <unistd.h>
@@ -18,10 +19,13 @@ int main(int argc, char **argv)
 		bail("usage: vmm-user [bench] IMAGE...");
 	alarm(300);
 	machine_start();
-	if (argc == 3 && !strcmp(argv[1], "bench")) {
+	if (argc == 3 && (!strcmp(argv[1], "bench") || !strcmp(argv[1], "calls"))) {
 		image_open(&image, argv[2]);
 		machine_load(&image);
-		bench();
+		if (argv[1][0] == 'b')
+			bench();
+		else
+			bench_calls();
 		return 0;
 	}
 	check_plumbing();

@@ -193,6 +193,7 @@ u32 guest_entry(u32 call, u32 base);
 
 void check_native(void);
 void bench(void);
+void bench_calls(void);
 void check_post(void);
 void check_generic(void);
 void check_liars(void);
