@@ -118,8 +118,8 @@ trap_shapes:
 bits 32
 
 ; ---------------------------------------------------------------------------
-; Interrupts and flags. Where EFLAGS.IF counts, too, it only ever has to be set:
-; nobody but the processor clears it, at gates, and the guest's own CLI.
+; Interrupts and flags. Where EFLAGS.IF counts, too, what enables has to set both,
+; and what disables clears the shared one only.
 
 %macro	deliver_and_return 0
 %$deliver:
@@ -276,7 +276,6 @@ bits 32
 					; flags or 0, CLI or not, instructions that return
 %$deliver:
 	trap	VMI_HV_DELIVER
-%$return:
 	%4
 	%5
 	entry
