@@ -136,6 +136,10 @@ void hypercall(struct vcpu *cpu, u32 length)
 		__asm__ volatile("sti" : : : "memory"); /* none is held any longer */
 		return;
 	}
+	if (vmcb->cpl) { /* the kernel's are no calls of user mode */
+		vmcb->eflags |= EFLAGS_CF;
+		return;
+	}
 	result = vmm_call(cpu->core, &regs);
 	r->eax = regs.eax;
 	r->ecx = regs.ecx;
