@@ -3,6 +3,7 @@
  * The real counter on all CPUs at once: what one CPU has read, no other one reads
  * less than afterwards. An alarm is its CPU's: the others cancel nothing.
  *
+ * RUN: {flat,pae},rom=vmi,icount,host=svm,trap=all
  * RUN: {flat,pae},rom=vmi,smp=8
  */
 #include "guest.h"

@@ -8,6 +8,7 @@
  * RUN: flat,rom=vmi,pad={2,4,6,14,30,46,62,70}
  * RUN: flat,rom=vmi,machine={pc,q35},m={16,512,4096}
  * RUN: flat,rom=vmi-13,machine=q35,quiet
+ * RUN: {flat,high,pae},rom={vmi,vmi-13,vmi-6},host=svm,trap=all,kib=604
  * RUN-FULL: flat,rom=vmi,pad={2..72..2},vga={std,none}
  * RUN-FULL: flat,rom={vmi,vmi-13,vmi-6},machine={pc,q35},m={16,64,2048,3500,4096},smp={1,2,4,8}
  */
@@ -83,7 +84,7 @@ static void memory_map(void)
 			top = (u32)(entry->base + entry->length);
 	}
 	/* All images share what the first one took. */
-	equal(base_memory, 628 * 1024u, "conventional memory");
+	equal(base_memory, option_number("kib", 628) * 1024, "conventional memory");
 	expect(top && top <= base_memory, "E820 has usable memory up to %x, 40:13 up to %x", top,
 	       base_memory);
 	point("E820 and 40:13 agree on %u KiB", base_memory / 1024);

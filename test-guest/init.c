@@ -5,7 +5,7 @@
  * RUN: {flat,high,pae},rom={vmi,vmi-13,vmi-6}
  * RUN: {flat,high,pae},rom=vmi,smp=8
  * RUN: flat,rom={vmi,vmi-6},cpu=486
- * RUN: {flat,high,pae},rom=vmi,smp=4,host=svm,{trap=none,trap=irq}
+ * RUN: {flat,high,pae},rom={vmi,vmi-13,vmi-6},smp=4,host=svm,trap=all
  */
 #include "guest.h"
 

@@ -3,6 +3,7 @@
  * Reboot, hard and soft: the machine comes back, and the ROM is as good as new.
  * A byte of the CMOS, which a reset leaves alone, says how often.
  *
+ * RUN: flat,rom={vmi,vmi-13,vmi-6},host=svm,trap=all,reset,kib=604
  * RUN: flat,rom={vmi,vmi-13,vmi-6},machine={pc,q35},reset
  * RUN: {high,pae},rom=vmi,smp=2,reset
  * RUN: flat,rom={vmi,vmi-13},smp=2,reset,last=shutdown,end=poweroff

@@ -3,6 +3,7 @@
  * Shutdown stops a CPU for good; that of the last CPU that called Init powers
  * the machine off, unless the option says no.
  *
+ * RUN: flat,rom={vmi,vmi-13,vmi-6},host=svm,trap=all,end=poweroff
  * RUN: flat,rom={vmi,vmi-13,vmi-6},machine={pc,q35},end=poweroff
  * RUN: {flat,pae},rom=vmi,smp=4,end=poweroff
  * RUN: {flat,high},rom=vmi,smp=2,poweroff=off

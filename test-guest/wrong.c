@@ -3,6 +3,7 @@
  * Bad input gets what the table says, and nothing else is touched. (Wrong
  * numbers are in reloc.c, wrong bits and counters in calls/.)
  *
+ * RUN: {high,pae},rom={vmi,vmi-13},host=svm,trap=all
  * RUN: {high,pae},rom={vmi,vmi-13}
  */
 #include "guest.h"

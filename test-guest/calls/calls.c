@@ -24,12 +24,6 @@ static const struct call calls[VMI_CALL_COUNT] = {
 #undef VMI_X
 };
 
-static const char *const symbol[VMI_CALL_COUNT] = {
-#define VMI_X(name, n3, n13, n6, type, args, in, out, clobber, conv, seg, defer, text) "VMI_" #name,
-	VMI_CALLS(VMI_X)
-#undef VMI_X
-};
-
 static const u32 patterns[] = {
 	EFLAGS_1,
 	EFLAGS_1 | EFLAGS_OSZAPC | EFLAGS_DF | EFLAGS_IOPL | EFLAGS_AC | EFLAGS_ID,
@@ -220,7 +214,7 @@ void guest_main(void)
 		entry = (u32)rom.image + rom.record[i].stub;
 		expect(entry >= (u32)rom.image + 0x80 && entry < (u32)rom.image + rom.size,
 		       "stub at %x", entry);
-		test(call_traps ? rom_symbol(&rom, symbol[i]) : entry);
+		test(rom_call(&rom, i));
 		point("%s by name", call->name);
 		number = rom_number(&rom, i);
 		if (number == VMI_NO)

@@ -240,6 +240,7 @@ bool rom_find(struct rom *rom, u32 major);
 /* From a physical address on; false where there is no VMI image. */
 bool rom_at(struct rom *rom, u32 physical);
 u32 rom_symbol(const struct rom *rom, const char *name);   /* linear, 0: none */
+u32 rom_call(const struct rom *rom, enum vmi_call call);   /* linear, by its symbol */
 u32 rom_number(const struct rom *rom, enum vmi_call call); /* VMI_NO: none */
 /* Linear address of a call by number; 0 where GetRelocationInfo answers NONE or NOP. */
 u32 rom_entry(const struct rom *rom, u32 number, u32 *type);

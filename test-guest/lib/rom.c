@@ -61,6 +61,17 @@ u32 rom_symbol(const struct rom *rom, const char *name)
 	return 0;
 }
 
+u32 rom_call(const struct rom *rom, enum vmi_call call)
+{
+	static const char *const symbol[VMI_CALL_COUNT] = {
+#define VMI_X(name, n3, n13, n6, type, args, in, out, clobber, conv, seg, defer, text) "VMI_" #name,
+		VMI_CALLS(VMI_X)
+#undef VMI_X
+	};
+
+	return rom_symbol(rom, symbol[call]);
+}
+
 bool rom_at(struct rom *rom, u32 physical)
 {
 	const struct vmi_rom_header *header = phys(physical);

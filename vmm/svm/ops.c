@@ -202,6 +202,13 @@ static void op_apic_write(struct vmm_vcpu *core, vmi_u32 offset, vmi_u32 value)
 	apic_write(of(core), offset, value);
 }
 
+static void op_set_ap_state(struct vmm_vcpu *core, vmi_u32 apic_id,
+			    const struct vmi_ap_state *state)
+{
+	(void)core;
+	ap_state_set(apic_id, state);
+}
+
 static void op_wbinvd(struct vmm_vcpu *core)
 {
 	(void)core;
@@ -249,6 +256,7 @@ const struct vmm_ops vmm_ops = {
 	.set_timer = op_set_timer,
 	.apic_read = op_apic_read,
 	.apic_write = op_apic_write,
+	.set_ap_state = op_set_ap_state,
 	.wbinvd = op_wbinvd,
 	.stop = op_stop,
 	.attach = op_attach,

@@ -120,14 +120,43 @@ bool segment_set_tr(struct vcpu *cpu, u32 selector, u64 descriptor)
 	return true;
 }
 
+/* Vector of the exception, or 0; where the descriptor is. */
+static u32 system_descriptor(struct vcpu *cpu, u32 selector, bool tr, u32 *at, u64 *descriptor)
+{
+	const struct vmcb_segment *gdtr = &cpu->vmcb->gdtr;
+	u32 kind, attributes;
+
+	*descriptor = 0;
+	*at = (u32)gdtr->base + (selector & ~7u);
+	if (!(selector & ~SELECTOR_RPL))
+		return tr ? EXCEPTION_GP : 0;
+	if ((selector & SELECTOR_LOCAL) || (selector | 7u) > gdtr->limit ||
+	    guest_read(cpu, *at, descriptor, sizeof(*descriptor)) < sizeof(*descriptor))
+		return EXCEPTION_GP;
+	attributes = segment(selector, *descriptor).attributes;
+	kind = attributes & (ATTRIBUTE_S | ATTRIBUTE_TYPE);
+	if (tr ? kind != TYPE_TSS16 && kind != TYPE_TSS32 : kind != TYPE_LDT)
+		return EXCEPTION_GP;
+	return attributes & ATTRIBUTE_P ? 0 : EXCEPTION_NP;
+}
+
+bool segment_load_ldt(struct vcpu *cpu, u32 selector)
+{
+	u64 descriptor;
+	u32 at;
+
+	return !system_descriptor(cpu, selector, false, &at, &descriptor) &&
+	       segment_set_ldt(cpu, selector, descriptor);
+}
+
 /* LLDT and LTR, where the shared area has copies. */
 void segment_exit(struct vcpu *cpu)
 {
 	bool tr = cpu->vmcb->exit_code == EXIT_TR_WRITE;
-	u32 wanted = tr ? TYPE_TSS32 : TYPE_LDT, at, attributes;
-	u16 selector = 0;
-	u64 descriptor = 0;
 	struct insn insn;
+	u16 selector = 0;
+	u64 descriptor;
+	u32 at, vector;
 
 	if (!insn_decode(cpu, &insn) || (insn.modrm >> 6 != 3 && !insn.linear))
 		stop(cpu, "LLDT or LTR by an instruction that is not known");
@@ -135,25 +164,9 @@ void segment_exit(struct vcpu *cpu)
 		selector = (u16)*insn_register(cpu, insn.modrm);
 	else if (guest_read(cpu, insn.linear, &selector, sizeof(selector)) < sizeof(selector))
 		stop(cpu, "LLDT or LTR of %08x, which is not mapped", insn.linear);
-	at = (u32)cpu->vmcb->gdtr.base + (selector & ~7u);
-	if (selector & ~SELECTOR_RPL) {
-		if ((selector & SELECTOR_LOCAL) || (selector | 7u) > cpu->vmcb->gdtr.limit ||
-		    guest_read(cpu, at, &descriptor, sizeof(descriptor)) < sizeof(descriptor)) {
-			inject_error(cpu, EXCEPTION_GP, selector & ~SELECTOR_RPL);
-			return;
-		}
-		attributes = segment(selector, descriptor).attributes;
-		if ((attributes & (ATTRIBUTE_S | ATTRIBUTE_TYPE)) != wanted &&
-		    !(tr && (attributes & (ATTRIBUTE_S | ATTRIBUTE_TYPE)) == TYPE_TSS16)) {
-			inject_error(cpu, EXCEPTION_GP, selector & ~SELECTOR_RPL);
-			return;
-		}
-		if (!(attributes & ATTRIBUTE_P)) {
-			inject_error(cpu, EXCEPTION_NP, selector & ~SELECTOR_RPL);
-			return;
-		}
-	} else if (tr) {
-		inject_error(cpu, EXCEPTION_GP, 0);
+	vector = system_descriptor(cpu, selector, tr, &at, &descriptor);
+	if (vector) {
+		inject_error(cpu, vector, selector & ~SELECTOR_RPL);
 		return;
 	}
 	if (tr) {

@@ -84,6 +84,8 @@ void smp_enter(struct vcpu *cpu)
 	__atomic_fetch_add(&entered, 1, __ATOMIC_SEQ_CST);
 	clgi();
 	smp_requests(cpu);
+	cpu->vmcb->eax = cpu->regs.eax;
+	cpu->vmcb->esp = cpu->regs.esp;
 	cpu->regs.eax = (u32)cpu->vmcb;
 	svm_run(cpu);
 }
@@ -156,6 +158,8 @@ void smp_requests(struct vcpu *cpu)
 		cpu_wait(&cpu->wake);
 	}
 	cpu->waiting = false;
+	if (ap_state_enter(cpu))
+		return;
 	cpu->vmcb->cs.selector = (u16)((startup & ICR_VECTOR) << 8);
 	cpu->vmcb->cs.base = (startup & ICR_VECTOR) << 12;
 }

@@ -266,10 +266,15 @@ void msr_exit(struct vcpu *cpu);
 void io_start(u8 *bitmap);
 enum exit_kind io_exit(struct vcpu *cpu);
 
+/* start.c: the state at a vCPU's next STARTUP, and that it starts so; false: as the processor does */
+void ap_state_set(u32 apic_id, const struct vmi_ap_state *state);
+bool ap_state_enter(struct vcpu *cpu);
+
 /* segment.c: the operations of the core with these names */
 bool segments_reload(struct vcpu *cpu);
 bool segment_set_ldt(struct vcpu *cpu, u32 selector, u64 descriptor);
 bool segment_set_tr(struct vcpu *cpu, u32 selector, u64 descriptor);
+bool segment_load_ldt(struct vcpu *cpu, u32 selector);
 void segment_exit(struct vcpu *cpu); /* LLDT, LTR */
 
 /* ------------------------------------------------------------------------

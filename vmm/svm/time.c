@@ -21,6 +21,7 @@
 #define PORT_B_SPEAKER 0x02
 #define PORT_B_OUT_2 0x20
 #define SAMPLE 59659u /* ticks: 50 ms */
+#define NEAR 1000u    /* cycles: what a tick of the PIT and the way to it make */
 
 #define CMOS_INDEX 0x70
 #define CMOS_DATA 0x71
@@ -49,8 +50,7 @@
 
 #define NS 1000000000u
 
-static u64 tsc_start;
-static u32 tsc_multiplier, apic_multiplier; /* ns per cycle << tsc_shift, ticks per ns: << 32 */
+static u32 tsc_multiplier, apic_multiplier; /* ns a cycle << tsc_shift, ticks a ns: << 32 */
 static vmi_s8 tsc_shift;
 static u32 apic_shift;
 static u64 wall_start;
@@ -148,6 +148,8 @@ void time_start(void)
 	if (!(boot.trap & TRAP_TIME))
 		return;
 	measure(&cycles, &ticks);
+	if (cycles - ns + NEAR < 2 * NEAR)
+		cycles = ns; /* a GHz */
 	for (; cycles >= 2 * ns; cycles >>= 1)
 		tsc_shift--;
 	for (; cycles <= ns; cycles <<= 1)
@@ -156,14 +158,12 @@ void time_start(void)
 	for (; ticks >= ns; ticks >>= 1)
 		apic_shift++;
 	apic_multiplier = ratio(ticks, ns);
-	tsc_start = rdtsc();
-	wall_start = (u64)rtc_seconds() * NS;
+	wall_start = (u64)rtc_seconds() * NS - time_clock(VMM_CLOCK_REAL);
 }
 
 void time_cpu_start(struct vcpu *cpu)
 {
 	const struct vmi_shared_time time = {
-		.tsc = { (u32)tsc_start, (u32)(tsc_start >> 32) },
 		.multiplier = tsc_multiplier,
 		.shift = tsc_shift,
 		.wall = { (u32)wall_start, (u32)(wall_start >> 32) },
@@ -176,7 +176,7 @@ void time_cpu_start(struct vcpu *cpu)
 
 u64 time_clock(enum vmm_clock which)
 {
-	u64 real = scale(shift(rdtsc() - tsc_start, tsc_shift), tsc_multiplier);
+	u64 real = scale(shift(rdtsc(), tsc_shift), tsc_multiplier);
 
 	switch (which) {
 	case VMM_CLOCK_WALL:
