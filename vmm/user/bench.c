@@ -228,18 +228,27 @@ static void attach(void)
 	vmm_refresh(&vcpu);
 }
 
+#define CR0_PAGED 0x80050033
+
 /* With every call wanted, nothing pending and nothing deferred. */
 void bench_calls(void)
 {
 	static const char *const binding[] = { "NONE", "CALL", "JUMP", "NOP" };
+	const struct vmi3_image *image = (const void *)loaded->file;
+	const struct vmi_call_record *file = (const void *)(loaded->file + image->about.calls);
+	struct vmi_ap_state *ap = (void *)(HIGH + SCRATCH + 0x20000);
 	u32 id;
 
-	printf("| call | binding | traps | stub | core |\n|---|---|---|---|---|\n");
+	printf("| call | native | trap | traps | stub | core |\n|---|---|---|---|---|---|\n");
 	for (id = 0; id < VMI_CALL_COUNT; id++) {
 		bool here = call_number(id) != VMI_NO;
 
 		attach();
-		printf("| %s | %s | ", call_name(id),
+		printf("| %s | %s | %s | ", call_name(id),
+		       !here			       ? "by name"
+		       : loaded->major != 3	       ? "slot"
+		       : file[id].binding & VMI_POLICY ? "POST decides"
+						       : binding[file[id].binding & 3],
 		       !here		    ? "by name"
 		       : loaded->major != 3 ? "slot"
 					    : binding[guest_binding(id, HIGH).type & 3]);
@@ -248,6 +257,14 @@ void bench_calls(void)
 			continue;
 		}
 		call_prepare(&call, id, HIGH);
+		if (id == VMI_ID_SetCR0)
+			call.before.eax = CR0_PAGED;
+		if (id == VMI_ID_SetTR)
+			call.before.eax = host.tr;
+		if (id == VMI_ID_SetInitialAPState) {
+			*ap = (struct vmi_ap_state){ .cr0 = CR0_PAGED, .cs = 8, .ss = 16 };
+			call.before.eax = (u32)ap;
+		}
 		if (id == VMI_ID_SYSEXIT || id == VMI_ID_StiSysexit) {
 			call.before.edx = RETURN_ADDRESS;
 			call.before.ecx = call.before.esp;
