@@ -159,7 +159,8 @@ static void run(bool on)
 
 static void own_start(void)
 {
-	memset(phys(OWN_PAGE), 0, 4096);
+	/* A CPU may still run there: its code stays the same, and may not be gone meanwhile. */
+	memset(phys(OWN_PAGE + OWN_TIMES), 0, 4096 - OWN_TIMES);
 	memcpy(phys(OWN_PAGE), own_code, (u32)(own_code_end - own_code));
 	memset(phys(STACK_0_0), 0xa5, 16);
 }
