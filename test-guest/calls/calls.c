@@ -7,10 +7,12 @@
  * RUN: flat,rom=vmi,cpu={pentium,qemu32},icount
  * RUN: flat,rom=vmi,bare,icount
  * RUN: flat,rom=vmi,cpu=max,icount,patch=off
- * RUN: pae,rom=vmi,icount,host=svm,trap={none,time,mmu,cpu,irq}
- * RUN: {flat,pae},rom={vmi,vmi-13,vmi-6},icount,host=svm,trap=all,cost
- * RUN-FULL: high,rom={vmi,vmi-13,vmi-6},icount,host=svm,trap={none,time,mmu,cpu,irq,all}
+ * RUN: pae,rom=vmi,icount,host=svm,trap={time,mmu,cpu,irq}
+ * RUN: pae,rom={vmi,vmi-13,vmi-6},icount,host=svm,trap=all,cost
+ * RUN-FULL: {flat,high},rom={vmi,vmi-13,vmi-6},icount,host=svm,trap=all,cost
+ * RUN-FULL: high,rom={vmi,vmi-13,vmi-6},icount,host=svm,trap={none,time,mmu,cpu,irq}
  * RUN-FULL: flat,rom={vmi,vmi-13,vmi-6},icount,host=svm,trap={none,time,mmu,cpu,irq}
+ * RUN-FULL: pae,rom=vmi,icount,host=svm,trap=none
  * RUN-FULL: pae,rom={vmi-13,vmi-6},icount,host=svm,trap={none,time,mmu,cpu,irq}
  *
  * cost: what each call costs, with icount: at best, of all the times that it is tested.
