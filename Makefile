@@ -67,6 +67,8 @@ help:
 	@echo '                  ROM=vmi-13.rom: another image;  QEMU_ARGS="-m 512 -smp 2": more for QEMU'
 	@echo '                  HOST=svm [TRAP=all]: below the hypervisor of vmm/svm'
 	@echo 'make check        all tests;  make check-full: those that take longer;  JOBS=2 at once'
+	@echo 'make bench        cycles and instructions of calls on this processor'
+	@echo 'make fuzz TIME=60 libFuzzer on the core of a VMM'
 	@echo 'make lint         clang-format, cppcheck, shellcheck'
 	@echo 'make docs         docs/calls.md, from include/vmi_abi.h'
 	@echo 'make install      images, header, documentation;  PREFIX=$(PREFIX) DESTDIR='

@@ -648,6 +648,7 @@
 #define VMI_SHARED_CR4 0x4c
 #define VMI_SHARED_LDT 0x50
 #define VMI_SHARED_TR 0x54
+#define VMI_SHARED_TSS 0x5c
 #define VMI_SHARED_TIME 0x80
 
 /* ------------------------------------------------------------------------
@@ -958,7 +959,8 @@ struct vmi_shared {
 	vmi_u32 cr0, cr2, cr3, cr4;
 	vmi_u32 ldt, tr; /* selectors */
 	vmi_u32 vcpu;	 /* number, from 0 */
-	vmi_u32 pad2[9];
+	vmi_u32 tss; /* linear address of the 32-bit TSS in TR, for UpdateKernelStack; 0: it traps */
+	vmi_u32 pad2[8];
 	struct vmi_shared_time time;
 };
 VMI_ASSERT(shared_queue_next, VMI_OFFSET(struct vmi_shared, queue_next) == VMI_SHARED_NEXT);
@@ -967,6 +969,7 @@ VMI_ASSERT(shared_pending, VMI_OFFSET(struct vmi_shared, pending) == VMI_SHARED_
 VMI_ASSERT(shared_cr0, VMI_OFFSET(struct vmi_shared, cr0) == VMI_SHARED_CR0);
 VMI_ASSERT(shared_cr4, VMI_OFFSET(struct vmi_shared, cr4) == VMI_SHARED_CR4);
 VMI_ASSERT(shared_tr, VMI_OFFSET(struct vmi_shared, tr) == VMI_SHARED_TR);
+VMI_ASSERT(shared_tss, VMI_OFFSET(struct vmi_shared, tss) == VMI_SHARED_TSS);
 VMI_ASSERT(shared_time, VMI_OFFSET(struct vmi_shared, time) == VMI_SHARED_TIME);
 VMI_ASSERT(shared_lines, sizeof(struct vmi_shared_time) == 64 && VMI_SHARED_TIME % 64 == 0);
 VMI_ASSERT(shared_room, sizeof(struct vmi_shared) <= VMI_SHARED_QUEUE);

@@ -31,6 +31,7 @@ INTERRUPTS equ SHARED + VMI_SHARED_INTERRUPTS
 PENDING	equ SHARED + VMI_SHARED_PENDING
 NEXT	equ SHARED + VMI_SHARED_NEXT
 DEFER	equ SHARED + VMI_SHARED_DEFER
+TSS	equ SHARED + VMI_SHARED_TSS
 TIME	equ SHARED + VMI_SHARED_TIME
 
 ; struct vmi_shared_time
@@ -117,8 +118,8 @@ trap_shapes:
 bits 32
 
 ; ---------------------------------------------------------------------------
-; Interrupts and flags. Where EFLAGS.IF counts, too, it only ever has to be set:
-; nobody but the processor clears it, at gates, and the guest's own CLI.
+; Interrupts and flags. Where EFLAGS.IF counts, too, what enables has to set both,
+; and what disables clears the shared one only.
 
 %macro	deliver_and_return 0
 %$deliver:
@@ -275,7 +276,6 @@ bits 32
 					; flags or 0, CLI or not, instructions that return
 %$deliver:
 	trap	VMI_HV_DELIVER
-%$return:
 	%4
 	%5
 	entry
@@ -373,6 +373,10 @@ bits 32
 %$full:	pop	ebx
 	jmp	%$trapped
 	entry
+	queue_or_trap %1, %2, %3, %4
+%endmacro
+
+%macro	queue_or_trap 4
 %ifnidn %3, none
 	test	byte %3, VMI_PAGE_DEFER
 	jnz	%$queue
@@ -435,6 +439,36 @@ bits 32
 	shape	SetCR0, 0
 	entry
 	trapped	0
+	end_shape
+
+; The TSS is the guest's memory: where it is known, it is written at once.
+%macro	into_tss 0
+	push	ebx
+	mov	ebx, [ss:TSS]
+	test	ebx, ebx
+	jz	%$unknown
+	mov	[ss:ebx + 4], edx
+	mov	[ss:ebx + 8], ax
+	pop	ebx
+	ret
+%$unknown:
+	pop	ebx
+%endmacro
+
+	shape	UpdateKernelStack, Q
+	trapped	0
+%$full:	pop	ebx
+	jmp	%$trapped
+	entry
+	into_tss
+	queue_or_trap VMI_DEFER_CPU, 0, none, none
+	end_shape
+
+	shape	UpdateKernelStack, S
+	trapped	0
+	entry
+	into_tss
+	jmp	%$trapped
 	end_shape
 
 ; All others that the table gives a class.

@@ -67,7 +67,7 @@ grep -n '^VMI_ASSERT(' $header > "$tmp/assertions"
 is "there are layout facts" $(($(wc -l < "$tmp/assertions") >= 30)) 1
 wrong=
 while IFS=: read -r line _; do
-	sed "${line}s/ == / != /" $header > "$tmp/wrong.h"
+	sed "${line}s/ == / != /; ${line}s/ <= / > /" $header > "$tmp/wrong.h"
 	for standard in c90 c11 c++17; do
 		language=c
 		[ $standard != c++17 ] || language=c++

@@ -173,6 +173,7 @@ CALL(GetIDT, NEED(get_idt))
 #define DESC_EXPANDS 0x0c00u /* code? expands down? */
 #define DESC_EXPANDS_DOWN 0x0400u
 #define DESC_BYTES 0x00800000u /* granularity */
+#define DESC_LONG 0x00200000u  /* code of 64 bits, where the VMM is: no limits */
 
 #define SELECTOR_TI 4u
 #define SELECTOR_INDEX 0xfff8u
@@ -196,6 +197,19 @@ static const char *find_descriptor(struct vmm_vcpu *vcpu, u32 selector, u32 *whe
 	if (!core_read(vcpu, *where, descriptor, 8))
 		return "has a descriptor that is not mapped";
 	return NULL;
+}
+
+void core_find_tss(struct vmm_vcpu *vcpu, u32 tr)
+{
+	u64 descriptor;
+	u32 where;
+
+	vcpu->shared->tss = 0;
+	if (OPS->kernel_stack || !OPS->get_gdt || !(tr & ~3u) ||
+	    find_descriptor(vcpu, tr, &where, &descriptor))
+		return;
+	if (((u32)(descriptor >> 32) & DESC_TYPE & ~DESC_BUSY) == DESC_TSS)
+		vcpu->shared->tss = desc_base(descriptor);
 }
 
 CALL(SetLDT, NEED3(set_ldt, get_gdt, reload_segments))
@@ -244,6 +258,7 @@ CALL(SetTR, NEED2(set_tr, get_gdt))
 		return core_fault(vcpu, regs, "selector", selector, why);
 	__atomic_fetch_or(byte, DESC_BUSY >> 8, __ATOMIC_SEQ_CST);
 	vcpu->shared->tr = selector;
+	core_find_tss(vcpu, selector);
 	return DONE;
 }
 
@@ -267,7 +282,7 @@ static const char *confine(const struct vmm *vm, u64 *descriptor)
 
 	if (!(high & DESC_PRESENT))
 		return NULL;
-	if (!(high & DESC_SEGMENT))
+	if (!(high & DESC_SEGMENT) || (high & DESC_LONG))
 		return "is of a type that is the VMM's";
 	if ((high & DESC_DPL) < vm->kernel_ring << DESC_DPL_SHIFT)
 		high = (high & ~DESC_DPL) | vm->kernel_ring << DESC_DPL_SHIFT;
@@ -353,7 +368,8 @@ ALIAS(UpdateLDT, UpdateGDT)
 #define TSS_SS0 8
 
 /* The TSS in memory, as the native stub: without one nothing happens. */
-static enum vmm_result stack_in_tss(struct vmm_vcpu *vcpu, struct vmm_regs *regs)
+static __attribute__((noinline)) enum vmm_result stack_in_tss(struct vmm_vcpu *vcpu,
+							      struct vmm_regs *regs)
 {
 	u32 tr = OPS->get_tr(vcpu) & SELECTOR_INDEX, where, tss;
 	const char *why;
@@ -380,10 +396,16 @@ CALL(UpdateKernelStack, NEED2(get_tr, get_gdt))
 	return core_fault(vcpu, regs, "SS0", regs->eax, "is not allowed");
 }
 
+/* SS0 is the one that the TSS has. */
 CALL(UpdateKernelStack_v13, NOTHING)
 {
-	if (!core_write(vcpu, regs->eax + TSS_ESP0, &regs->edx, 4))
+	u32 ss0 = 0;
+
+	if (!core_write(vcpu, regs->eax + TSS_ESP0, &regs->edx, 4) ||
+	    (OPS->kernel_stack && !core_read(vcpu, regs->eax + TSS_SS0, &ss0, 2)))
 		return core_fault(vcpu, regs, "tss", regs->eax, NOT_MAPPED);
+	if (OPS->kernel_stack && !OPS->kernel_stack(vcpu, ss0, regs->edx))
+		return core_fault(vcpu, regs, "SS0", ss0, "is not allowed");
 	return DONE;
 }
 
@@ -549,11 +571,16 @@ CALL(SaveAndDisableIRQs, FLAG)
 	return set_interrupts(vcpu, regs, 0);
 }
 
-/* All flags are the output, CF among them: the native stub has to set them. */
+/*
+ * All flags are the output, CF among them: the native stub has to set them. Where a
+ * handler is entered now, that comes behind it.
+ */
 CALL(SetEFLAGS, FLAG)
 {
+	enum vmm_result result = core_refuse(vcpu, regs);
+
 	set_interrupts(vcpu, regs, regs->eax);
-	return core_refuse(vcpu, regs);
+	return result;
 }
 
 /* Their stubs set the flag in vmi_shared, and trap as VMI_HV_DELIVER. */
@@ -581,8 +608,8 @@ CALL(Halt, FLAG)
 {
 	bool pending = OPS->pending(vcpu);
 
-	set_interrupts(vcpu, regs, VMI_IF);
 	regs->eflags |= VMI_IF;
+	set_interrupts(vcpu, regs, VMI_IF);
 	return pending ? DONE : VMM_HALTED;
 }
 ALIAS(SafeHalt, Halt)
@@ -635,16 +662,17 @@ static bool ap_usable(const struct vmi_ap_state *ap)
 #define AP_STATE_BYTES ((u32)sizeof(struct vmi_ap_state))
 
 /* 13.x passes a physical address. */
-static bool read_ap_state(struct vmm_vcpu *vcpu, u32 address, struct vmi_ap_state *ap)
+static bool read_ap_state(struct vmm_vcpu *vcpu, bool physical, u32 address,
+			  struct vmi_ap_state *ap)
 {
 	u32 first = PAGE - (address & (PAGE - 1));
 	const u8 *part;
 
-	if (vcpu->vm->revision != 13)
+	if (!physical)
 		return core_read(vcpu, address, ap, AP_STATE_BYTES);
 	if (first > AP_STATE_BYTES)
 		first = AP_STATE_BYTES;
-	if (!OPS->physical || address + AP_STATE_BYTES < address)
+	if (address + AP_STATE_BYTES < address)
 		return false;
 	part = OPS->physical(vcpu, address);
 	if (!part)
@@ -661,11 +689,14 @@ static bool read_ap_state(struct vmm_vcpu *vcpu, u32 address, struct vmi_ap_stat
 
 CALL(SetInitialAPState, NEED(set_ap_state))
 {
+	bool physical = vcpu->vm->revision == 13; /* once: another vCPU may attach */
 	struct vmi_ap_state ap;
 
 	if (regs->edx > APIC_ID_LAST)
 		return DONE;
-	if (!read_ap_state(vcpu, regs->eax, &ap))
+	if (physical && !OPS->physical)
+		return core_refuse(vcpu, regs);
+	if (!read_ap_state(vcpu, physical, regs->eax, &ap))
 		return core_fault(vcpu, regs, "state", regs->eax, NOT_MAPPED);
 	if (ap_usable(&ap))
 		OPS->set_ap_state(vcpu, regs->edx, &ap);
@@ -752,13 +783,16 @@ CALL(UpdatePxELong, NEED(entry_written))
 	return written(vcpu, regs->eax, 8, regs->edx);
 }
 
+/* In one load: another vCPU may write, and the processor sets A and D. */
 CALL(GetPxE, NOTHING)
 {
-	u32 value;
+	const u32 *entry = NULL;
 
-	if ((regs->eax & 3) || !core_read(vcpu, regs->eax, &value, 4))
+	if (!(regs->eax & 3))
+		entry = OPS->page(vcpu, regs->eax, false);
+	if (!entry)
 		return bad_ptep(vcpu, regs, regs->eax, 4);
-	regs->eax = value;
+	regs->eax = __atomic_load_n(entry, __ATOMIC_RELAXED);
 	return DONE;
 }
 

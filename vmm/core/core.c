@@ -203,6 +203,7 @@ bool vmm_init(struct vmm *vm)
 	for (i = 0; i < 8; i++)
 		vm->calls[i] &= vm->wanted[i];
 	vm->attached = vm->revision = vm->shared = 0;
+	vm->attaching = false;
 	vm->wall_version = vm->wall_seen = 0;
 	vm->vcpus = NULL;
 	set_active(vm, false);
@@ -224,7 +225,7 @@ static void shared_reset(struct vmm_vcpu *vcpu)
 
 static void clear(void *at, u32 bytes)
 {
-	u32 words = bytes / 4;
+	size_t words = bytes / 4; /* all of RCX */
 
 	__asm__ volatile("rep stosl" : "+D"(at), "+c"(words) : "a"(0) : "memory");
 }
@@ -235,12 +236,10 @@ bool vmm_vcpu_init(struct vmm_vcpu *vcpu)
 
 	if (vm->features & VMI_HV_SHARED && (!vcpu->area || (size_t)vcpu->area & (PAGE - 1)))
 		return false;
+	clear(&vcpu->next, sizeof(*vcpu) - offsetof(struct vmm_vcpu, next));
 	vcpu->next = vm->vcpus;
 	vcpu->number = vm->vcpus ? vm->vcpus->number + 1 : 0;
 	vm->vcpus = vcpu;
-	clear(&vcpu->counts, sizeof(vcpu->counts));
-	vcpu->reason[0] = 0;
-	vcpu->time_version = 0;
 	vcpu->shared = &vcpu->own;
 	vmm_vcpu_reset(vcpu);
 	return true;
@@ -286,8 +285,10 @@ void vmm_refresh(struct vmm_vcpu *vcpu)
 	}
 	if (ops->get_ldt)
 		shared->ldt = ops->get_ldt(vcpu);
-	if (ops->get_tr)
+	if (ops->get_tr) {
 		shared->tr = ops->get_tr(vcpu);
+		core_find_tss(vcpu, shared->tr);
+	}
 }
 
 /* ------------------------------------------------------------------------
@@ -326,7 +327,7 @@ bool vmm_info(const struct vmm *vm, u32 n, u32 out[4])
 
 bool vmm_cpuid(const struct vmm *vm, u32 leaf, u32 out[4])
 {
-	if (!vmm_info(vm, leaf - vm->leaf, out))
+	if (!vmm_info(vm, vm->leaf ? leaf - vm->leaf : ~0u, out))
 		return false;
 	if (leaf == vm->leaf)
 		out[0] += leaf;
@@ -346,13 +347,37 @@ static enum vmm_result info(struct vmm_vcpu *vcpu, struct vmm_regs *regs)
 	return VMM_CONTINUE;
 }
 
+/* The virtual flag is in EFLAGS.IF again. */
+static void let_go(struct vmm_vcpu *vcpu, struct vmm_regs *regs)
+{
+	struct vmm *vm = vcpu->vm;
+
+	regs->eflags = vmm_frame_flags(vcpu, regs->eflags);
+	if (vm->ops->detach)
+		vm->ops->detach(vcpu);
+	detach(vm);
+}
+
+static enum vmm_result leave(struct vmm_vcpu *vcpu, struct vmm_regs *regs)
+{
+	enum vmm_result result;
+
+	if (!vcpu->vm->attached)
+		return core_refuse(vcpu, regs);
+	result = vmm_flush(vcpu);
+	if (result == VMM_CONTINUE)
+		let_go(vcpu, regs);
+	return result;
+}
+
+/* Something may have come before there was a place to say so: the guest has to ask. */
 static void area_start(struct vmm_vcpu *vcpu)
 {
 	clear(vcpu->area, VMI_SHARED_SIZE);
 	vcpu->shared = vcpu->area;
 	shared_reset(vcpu);
+	vcpu->shared->pending = !vcpu->shared->interrupts;
 	core_copy(&vcpu->shared->time, &vcpu->own.time, sizeof(vcpu->own.time));
-	vmm_refresh(vcpu);
 }
 
 /*
@@ -377,11 +402,8 @@ static enum vmm_result attach(struct vmm_vcpu *vcpu, struct vmm_regs *regs)
 		if (shared)
 			area_start(vcpu);
 	} else {
-		if (vm->attached) {
-			if (vm->ops->detach)
-				vm->ops->detach(vcpu);
-			detach(vm);
-		}
+		if (vm->attached)
+			let_go(vcpu, regs);
 		if (shared && !vm->ops->attach(vcpu, at))
 			return core_refuse(vcpu, regs);
 		vm->shared = at;
@@ -391,11 +413,12 @@ static enum vmm_result attach(struct vmm_vcpu *vcpu, struct vmm_regs *regs)
 		vm->attached = version;
 		set_active(vm, true);
 	}
+	vmm_refresh(vcpu);
 	/* Enabled or not, as before. */
 	if (!(vm->features & VMI_HV_CPU_IF) || regs->eflags & VMI_IF)
 		vcpu->shared->interrupts = flag;
-	if (!vcpu->shared->interrupts && vm->ops->pending)
-		vcpu->shared->pending = vm->ops->pending(vcpu);
+	if (vm->ops->pending)
+		vcpu->shared->pending = !vcpu->shared->interrupts && vm->ops->pending(vcpu);
 	regs->eax = version;
 	return VMM_CONTINUE;
 }
@@ -407,19 +430,19 @@ static enum vmm_result own_number(struct vmm_vcpu *vcpu, struct vmm_regs *regs)
 
 	if (regs->ebp == (VMI_HV_TAG | VMI_HV_INFO))
 		return info(vcpu, regs);
-	if (regs->ebp == (VMI_HV_TAG | VMI_HV_ATTACH))
-		return attach(vcpu, regs);
+	if (regs->ebp == (VMI_HV_TAG | VMI_HV_ATTACH) ||
+	    regs->ebp == (VMI_HV_TAG | VMI_HV_DETACH)) {
+		/* One at a time: what another vCPU asks for meanwhile is refused. */
+		if (__atomic_exchange_n(&vm->attaching, true, __ATOMIC_ACQUIRE))
+			return core_refuse(vcpu, regs);
+		result = regs->ebp == (VMI_HV_TAG | VMI_HV_ATTACH) ? attach(vcpu, regs)
+								   : leave(vcpu, regs);
+		__atomic_store_n(&vm->attaching, false, __ATOMIC_RELEASE);
+		return result;
+	}
 	if (!vm->attached)
 		return core_refuse(vcpu, regs);
 	switch (regs->ebp) {
-	case VMI_HV_TAG | VMI_HV_DETACH:
-		result = vmm_flush(vcpu);
-		if (result == VMM_CONTINUE) {
-			if (vm->ops->detach)
-				vm->ops->detach(vcpu);
-			detach(vm);
-		}
-		return result;
 	case VMI_HV_TAG | VMI_HV_FLUSH:
 		return vmm_flush(vcpu);
 	case VMI_HV_TAG | VMI_HV_DELIVER:
@@ -525,7 +548,8 @@ static inline bool plain_write(struct vmm_vcpu *vcpu, u32 call, const struct vmi
 enum vmm_result vmm_flush(struct vmm_vcpu *vcpu)
 {
 	const struct vmm *vm = vcpu->vm;
-	struct vmi_shared *shared = vcpu->shared;
+	/* Once: another vCPU may detach, and vmm_vcpu.own has no queue behind it. */
+	struct vmi_shared *shared = __atomic_load_n(&vcpu->shared, __ATOMIC_RELAXED);
 	u32 next = __atomic_load_n(&shared->queue_next, __ATOMIC_ACQUIRE), call, n, performed = 0;
 	bool plain = !vm->ops->entry_written &&
 		     (vm->rows[VMI_ID_SetPxE] & vm->rows[VMI_ID_SetPxELong] & ROW_DEFERRED);
@@ -565,4 +589,12 @@ enum vmm_result vmm_flush(struct vmm_vcpu *vcpu)
 	}
 	__atomic_store_n(&shared->queue_next, next, __ATOMIC_RELEASE);
 	return VMM_CONTINUE;
+}
+
+enum vmm_result vmm_page_fault(struct vmm_vcpu *vcpu)
+{
+	u32 before = vcpu->counts.queued;
+	enum vmm_result result = vmm_flush(vcpu);
+
+	return result == VMM_CONTINUE && vcpu->counts.queued != before ? VMM_AGAIN : result;
 }

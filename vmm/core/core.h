@@ -39,6 +39,9 @@ enum vmm_result core_stop(struct vmm_vcpu *vcpu, u32 call, const char *what, u32
 enum vmm_result core_fault(struct vmm_vcpu *vcpu, struct vmm_regs *regs, const char *what,
 			   u32 value, const char *why);
 
+/* Where UpdateKernelStack may write without a trap (vmi_shared.tss); tr: what TR holds now. */
+void core_find_tss(struct vmm_vcpu *vcpu, u32 tr);
+
 static inline void core_drop_page(struct vmm_vcpu *vcpu)
 {
 	vcpu->cached = 1;

@@ -3,6 +3,7 @@
  * The core against a VMM that is played (fake.h), as TAP: each call with arguments that are
  * right, each with arguments that are wrong, and all with anything.
  */
+#include <pthread.h>
 #include <stdarg.h>
 #include "fake.h"
 
@@ -150,6 +151,47 @@ static void start(u32 flags, u32 features, u32 revision)
  * The interface's own numbers
  */
 
+static bool attach_while(struct vmm_vcpu *vcpu, u32 physical)
+{
+	struct vmm_regs other = regs;
+	u32 n;
+
+	for (n = VMI_HV_ATTACH; n <= VMI_HV_DETACH; n++) {
+		other.ebp = VMI_HV_TAG | n;
+		FACT(vmm_call(&vcpus[1], &other) == VMM_CONTINUE && (other.eflags & CF));
+	}
+	/* Too early for the area, too late for the flag. */
+	fake.pending = true;
+	vmm_set_pending(vcpu);
+	vmm_set_pending(&vcpus[1]);
+	return fake_attach(vcpu, physical);
+}
+
+static void detach_while(struct vmm_vcpu *vcpu)
+{
+	FACT(attach_while(vcpu, SHARED_AT));
+	fake_detach(vcpu);
+}
+
+static void attach_races(void)
+{
+	ops = fake_ops;
+	ops.attach = attach_while;
+	ops.detach = detach_while;
+	BEGIN;
+	FACT(fake_start(0, FEATURES) && fake_attach_as(3) == VMM_CONTINUE && !(regs.eflags & CF));
+	FACT(vm.attached && VCPU->shared->pending && vcpus[1].shared->pending);
+	VCPU->shared->interrupts = 0;
+	FACT(DONE_(own(VMI_HV_DETACH, 0, 0, 0)) && !vm.attached && !(regs.eflags & VMI_IF));
+	FACT(DONE_(own(VMI_HV_ATTACH, VMI_HV_VERSION, SHARED_AT, 3)));
+	FACT(VCPU->shared->interrupts == VMI_IF);
+	VCPU->shared->interrupts = 0;
+	FACT(DONE_(own(VMI_HV_ATTACH, VMI_HV_VERSION, SHARED_AT + PAGE, 3)));
+	FACT(!VCPU->shared->interrupts && fake.detached == 2);
+	END("ATTACH, DETACH: one at a time; neither the flag nor what is pending is lost");
+	ops = fake_ops;
+}
+
 static void interface(void)
 {
 	u32 out[4], i, rows = 0;
@@ -167,6 +209,8 @@ static void interface(void)
 	     out[1] == VMI_HV_SIGNATURE_EBX);
 	FACT(vmm_cpuid(&vm, vm.leaf + 1, out) && out[0] == VMI_HV_VERSION);
 	FACT(!vmm_cpuid(&vm, vm.leaf - 1, out) && !vmm_cpuid(&vm, vm.leaf + 4, out));
+	vm.leaf = 0; /* the processor's own */
+	FACT(!vmm_cpuid(&vm, 0, out) && !vmm_cpuid(&vm, 1, out) && !out[0]);
 	for (i = 0; i < 4; i++) {
 		FACT(own(VMI_HV_INFO, i, 0, 0) == VMM_CONTINUE && !(regs.eflags & CF));
 		vmm_info(&vm, i, out);
@@ -273,6 +317,19 @@ static void interface(void)
 	vmm_init(&vm);
 	FACT(vm.calls[VMI_ID_SetCR3 / 32] == 1u << VMI_ID_SetCR3 % 32);
 	END("a configuration that contradicts itself is not taken");
+
+	BEGIN;
+	fake_start(0, FEATURES);
+	vm.vcpus = NULL;
+	memset(&VCPU->next, 0xa5, sizeof(*VCPU) - offsetof(struct vmm_vcpu, next));
+	fake.timers = 0;
+	FACT(vmm_vcpu_init(VCPU) && fake_attach_as(3) == VMM_CONTINUE);
+	for (i = VMI_SHARED_TIME; i < sizeof(*VCPU->shared); i++)
+		FACT(!((u8 *)VCPU->area)[i]);
+	FACT(!fake.timers && !vmm_timer_fired(VCPU, 1));
+	END("a vCPU that is not zeroed: the guest sees nothing of it");
+
+	attach_races();
 
 	BEGIN;
 	start(0, FEATURES, 3);
@@ -476,6 +533,8 @@ static void descriptors(void)
 	FACT(DONE_(call(ROW(WriteGDTEntry), AT(1, 0), 1, 0, 0x0040f200, 0)) && *word(1, 0x8) == 0 &&
 	     *word(1, 0xc) == 0x0040f200);
 	FACT(DONE_(call(ROW(WriteGDTEntry), AT(1, 0), 1, 7, 0x0c00, 0)) && *word(1, 0xc) == 0xc00);
+	FACT(stopped_with(call(ROW(WriteGDTEntry), AT(1, 0), 1, 0xffff, 0x00affa00, 0),
+			  "WriteGDTEntry: high 00affa00 is of a type that is the VMM's"));
 	FACT(stopped_with(call(ROW(WriteGDTEntry), AT(1, 0), 1, 0, 0xec00, 0),
 			  "WriteGDTEntry: high 0000ec00 is of a type that is the VMM's"));
 	FACT(stopped_with(call(ROW(WriteIDTEntry), AT(1, 0), 1, 0, 0x8e00, 0),
@@ -518,10 +577,38 @@ static void kernel_stack(void)
 	ops.kernel_stack = fake_kernel_stack;
 	FACT(DONE_(call(ROW(UpdateKernelStack), 0xffff0068, 0x1234, 0, 0, 0)) && fake.ss0 == 0x68 &&
 	     fake.esp0 == 0x1234);
+	*word(3, 8) = 0xffff0070;
+	FACT(DONE_(call(ROW(UpdateKernelStack_v13), AT(3, 0), 0x5678, 0, 0, 0)) &&
+	     *word(3, 4) == 0x5678 && fake.esp0 == 0x5678 && fake.ss0 == 0x70);
 	fake.refuse = true;
 	FACT(stopped_with(BAD(UpdateKernelStack, 0x68, 1, 0, 0, 0),
 			  "UpdateKernelStack: SS0 00000068 is not allowed"));
+	FACT(stopped_with(BAD(UpdateKernelStack_v13, AT(3, 0), 1, 0, 0, 0),
+			  "UpdateKernelStack_v13: SS0 00000070 is not allowed"));
 	END("UpdateKernelStack: by the TSS in memory, by the VMM");
+
+	/* Where the ROM may write it without a trap. */
+	start(0, FEATURES, 3);
+	fake.tr = 0x30;
+	BEGIN;
+	vmm_refresh(VCPU);
+	FACT(!VCPU->shared->tss); /* the VMM keeps the stack */
+	ops.kernel_stack = NULL;
+	put_descriptor(0x30, descriptor(AT(3, 0), 0x67, 0x8b));
+	vmm_refresh(VCPU);
+	FACT(VCPU->shared->tss == AT(3, 0));
+	put_descriptor(0x30, descriptor(AT(3, 0), 0x67, 0x83)); /* 16 bits */
+	vmm_refresh(VCPU);
+	FACT(!VCPU->shared->tss);
+	put_descriptor(0x38, descriptor(AT(3, 0x100), 0x67, 0x89));
+	FACT(DONE_(GOOD(SetTR, 0x38, 0, 0, 0, 0)) && VCPU->shared->tss == AT(3, 0x100));
+	fake.tr = 0;
+	vmm_refresh(VCPU);
+	FACT(!VCPU->shared->tss);
+	fake.tr = 0xfff8;
+	vmm_refresh(VCPU);
+	FACT(!VCPU->shared->tss);
+	END("UpdateKernelStack: the TSS that needs no trap");
 }
 
 static void control(void)
@@ -665,6 +752,42 @@ static void flags(u32 features, const char *name)
  * Page tables
  */
 
+/* Enters the handler at once, with the flags that it begins with. */
+static u32 frame_flags;
+static void deliver_at_once(struct vmm_vcpu *vcpu, struct vmm_regs *to)
+{
+	frame_flags = vmm_frame_flags(vcpu, to->eflags);
+	to->eflags = 2;
+	to->eip = 0xc0123456;
+	fake_deliver(vcpu, to);
+}
+
+static void delivered_at_once(void)
+{
+	static const u32 rows[] = { ROW(Halt), ROW(EnableInterrupts), ROW(SetInterruptMask),
+				    ROW(SetEFLAGS), ROW(DeliverInterrupts) };
+	const u32 all_features[] = { 0, FEATURES, FEATURES | VMI_HV_CPU_IF };
+	u32 f, i;
+
+	BEGIN;
+	for (f = 0; f < 3; f++) {
+		start(0, all_features[f], 3);
+		ops.deliver = deliver_at_once;
+		for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+			memset(&regs, 0, sizeof(regs));
+			regs.eax = VMI_IF;
+			regs.eflags = 2;
+			regs.ebp = VMI_HV_TAG | rows[i];
+			fake.pending = true;
+			FACT(vmm_call(VCPU, &regs) == VMM_CONTINUE);
+			FACT(regs.eip == 0xc0123456 && regs.eflags == 2);
+			/* What the guest comes back to: refused is refused. */
+			FACT(frame_flags == (VMI_IF | 2 | (rows[i] == ROW(SetEFLAGS))));
+		}
+	}
+	END("a handler that is entered at once begins with its own flags");
+}
+
 #define OLD 0x0000000512345067ull
 #define NEW 0x0000000a9abcd063ull
 #define E AT(3, 0x28)
@@ -715,6 +838,43 @@ static void *page_7(struct vmm_vcpu *vcpu, u32 linear, bool write)
 		FACT(stopped_with(BAD(name, __VA_ARGS__), #name ": ptep " reason));                \
 		FACT(!fake.entries);                                                               \
 	} while (0)
+
+static bool writing;
+
+/* The other vCPU: 1111... and 2222... in turn. */
+static void *writer(void *unused)
+{
+	u64 *to = (u64 *)(void *)word(3, 0x28);
+
+	while (__atomic_load_n(&writing, __ATOMIC_RELAXED)) {
+		__atomic_store_n(to, 0x1111111111111111ull, __ATOMIC_RELAXED);
+		__atomic_store_n(to, 0x2222222222222222ull, __ATOMIC_RELAXED);
+	}
+	return unused;
+}
+
+/* How often it is neither. */
+static u32 torn(u32 row)
+{
+	u32 i, last = 0, changes = 0, count = 0;
+	pthread_t thread;
+
+	entry_is(0x1111111111111111ull);
+	writing = true;
+	if (pthread_create(&thread, NULL, writer, NULL))
+		return ~0u;
+	for (i = 0; i < 3000000 && changes < 20000; i++) {
+		regs.eax = E;
+		regs.ebp = VMI_HV_TAG | row;
+		vmm_call(VCPU, &regs);
+		count += regs.eax != 0x11111111 && regs.eax != 0x22222222;
+		changes += regs.eax != last;
+		last = regs.eax;
+	}
+	__atomic_store_n(&writing, false, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	return count;
+}
 
 static void page_tables(void)
 {
@@ -809,6 +969,10 @@ static void page_tables(void)
 	WRONG(TestAndSetPteBitLong, "c0003004 is not aligned", 1, AT(3, 4), 0, 0, 0);
 	FACT(entry() == OLD && around() && !*word(READ_ONLY, 0));
 	END("entries: not mapped, read-only, not aligned");
+
+	BEGIN;
+	FACT(!torn(ROW(GetPxE)) && !torn(ROW(GetPxELong)));
+	END("entries: read in one piece while another vCPU writes");
 
 	start(VMM_NATIVE_FAULTS, FEATURES, 3);
 	BEGIN;
@@ -965,7 +1129,12 @@ static void queue(void)
 	FACT(DONE_(own(VMI_HV_FLUSH, 0, 0, 0)) && *word(3, 4) == 0x51 && !vmm_queue_empty(VCPU));
 	fake_queue(VCPU, QUEUED(SetPxE), 0x52, AT(3, 4), 1, 0);
 	FACT(DONE_(own(VMI_HV_FLUSH, 0, 0, 0)) && *word(3, 4) == 0x52 && !vmm_queue_empty(VCPU));
-	VCPU->shared->queue_next = VMI_SHARED_QUEUE + 3 * VMI_QUEUED_SIZE;
+	/* Its page faults are its own: nothing was queued that could be the cause. */
+	FACT(vmm_page_fault(VCPU) == VMM_CONTINUE && !vmm_queue_empty(VCPU));
+	fake_queue(VCPU, QUEUED(SetPxE), 0x54, AT(3, 4), 1, 0);
+	FACT(vmm_page_fault(VCPU) == VMM_AGAIN && *word(3, 4) == 0x54);
+	FACT(vmm_page_fault(VCPU) == VMM_CONTINUE);
+	VCPU->shared->queue_next = VMI_SHARED_QUEUE + 4 * VMI_QUEUED_SIZE;
 	{
 		struct vmi_queued *first =
 			(struct vmi_queued *)(void *)((u8 *)VCPU->area + VMI_SHARED_QUEUE);
@@ -1014,7 +1183,7 @@ static void queue(void)
 	FACT(stopped_with(vmm_flush(VCPU), may_not_wait(ROW(SetPxE))) && *word(3, 0x40) == 1);
 	VCPU->shared->queue_next = VMI_SHARED_QUEUE;
 	fake_queue(VCPU, 1, 0, 0, 0, 0);
-	FACT(stopped_with(vmm_flush(VCPU), "queue: call 00000001 is not one that may wait"));
+	FACT(stopped_with(vmm_page_fault(VCPU), "queue: call 00000001 is not one that may wait"));
 	END("a queue that lies");
 
 	start(0, VMI_HV_SHARED, 3);
@@ -1166,6 +1335,8 @@ static void ap_state(void)
 			  "SetInitialAPState: state 00004fc1 is not mapped"));
 	FACT(stopped_with(call(ROW(SetInitialAPState), 0xffffffc1, 7, 0, 0, 0),
 			  "SetInitialAPState: state ffffffc1 is not mapped"));
+	ops.physical = NULL;
+	FACT(REFUSED(call(ROW(SetInitialAPState), 3 * PAGE, 9, 0, 0, 0)) && fake.ap_states == 2);
 	END("SetInitialAPState: a physical address in 13.x");
 	BEGIN;
 	FACT(GOOD(Reboot, 0, 0, 0, 0, 0) == VMM_STOPPED && fake.reboots == 1);
@@ -1469,6 +1640,7 @@ int main(void)
 	flags(0, "no page");
 	flags(FEATURES, "the page's flag");
 	flags(FEATURES | VMI_HV_CPU_IF, "both flags");
+	delivered_at_once();
 	page_tables();
 	memory();
 	queue();

@@ -26,7 +26,8 @@
  *
  * Calls are switched one by one (vmm.wanted). What belongs together: the calls about
  * the interrupt flag, with IRET, SYSEXIT, Halt and their like; the calls about time.
- * A VMM that queues page-table writes takes SetCR3, InvalPage and FlushTLB*, too.
+ * A VMM that queues page-table writes takes SetCR3, InvalPage, FlushTLB* and the calls that
+ * read or exchange an entry, too.
  */
 #ifndef VMM_H
 #define VMM_H
@@ -117,7 +118,7 @@ struct vmm_ops {
 	void (*set_idt)(struct vmm_vcpu *, vmi_u32 base, vmi_u32 limit);
 	/*
 	 * LDTR and TR. set_*: the selector's descriptor is given, checked: present, and of its
-	 * type (an LDT; a TSS that was available, and is marked busy in memory by now). A null
+	 * type (an LDT; an available TSS, which the core marks busy in memory afterwards). A null
 	 * selector for LDTR comes with 0.
 	 */
 	vmi_u32 (*get_ldt)(struct vmm_vcpu *);
@@ -131,7 +132,10 @@ struct vmm_ops {
 	 * may be altered. NULL: any; with VMM_DEPRIVILEGED, what is said there.
 	 */
 	bool (*descriptor_ok)(struct vmm_vcpu *, enum vmi_call call, vmi_u64 *descriptor);
-	/* SS0 and ESP0 of the TSS in TR. NULL: get_tr and get_gdt, and the TSS in memory. */
+	/*
+	 * SS0 and ESP0 of the TSS in TR. NULL: the one in memory. (13.x names its TSS, and the
+	 * core has written ESP0 there by now.)
+	 */
 	bool (*kernel_stack)(struct vmm_vcpu *, vmi_u32 ss0, vmi_u32 esp0);
 
 	/* Translations of one page; all (global: those of global pages, too). */
@@ -188,9 +192,9 @@ struct vmm_ops {
 
 	/*
 	 * ATTACH: map vmm_vcpu.area of each vCPU at this guest-physical address, for that vCPU
-	 * alone, VMI_SHARED_SIZE bytes. false: refuse. One vCPU's thread, while others may run:
-	 * get_cr, get_ldt and get_tr are asked about them, too. detach: give the guest its own
-	 * memory back.
+	 * alone, VMI_SHARED_SIZE bytes. false: refuse. vmm_refresh() on the other vCPUs is the
+	 * VMM's. detach: give the guest its own memory back; what other vCPUs have queued is
+	 * lost. One vCPU at a time is in either, while others may run.
 	 */
 	bool (*attach)(struct vmm_vcpu *, vmi_u32 physical);
 	void (*detach)(struct vmm_vcpu *);
@@ -224,13 +228,14 @@ struct vmm {
 	vmi_u32 wanted[8];    /* calls, a bit each, as leaf 2 has them; vmm_want() */
 	vmi_u32 kernel_ring;  /* VMM_DEPRIVILEGED */
 	vmi_u32 virtual_top;  /* likewise; 0: 4 GiB */
-	vmi_u32 leaf;	      /* first CPUID leaf, VMI_HV_LEAF_FIRST + n * STEP; vmm_cpuid() */
+	vmi_u32 leaf;	      /* first CPUID leaf, VMI_HV_LEAF_FIRST + n * STEP; 0: none */
 	vmi_u32 version;      /* 0: VMI_HV_VERSION */
 	vmi_u64 period_least; /* ns, of periodic alarms; 0: 20,000 */
 
 	/* ---- The core's. */
 	vmi_u32 calls[8];	     /* wanted and possible: offered */
 	vmi_u8 rows[VMI_CALL_COUNT]; /* core.h: ROW_*; 0 while not attached */
+	bool attaching;		     /* or detaching */
 	bool virtual_flag;	     /* vmi_shared.interrupts is the guest's interrupt flag */
 	vmi_u32 attached;	     /* 0, or the version agreed on */
 	vmi_u32 revision;	     /* of the guest: 3, 13, 6 */
@@ -292,17 +297,23 @@ bool vmm_vcpu_init(struct vmm_vcpu *vcpu);
 
 /* The vCPU was reset (INIT): interrupts off, nothing queued, no alarms. */
 void vmm_vcpu_reset(struct vmm_vcpu *vcpu);
-/* The machine was reset: not attached, every vCPU reset. */
+/* The machine was reset: not attached, every vCPU reset. The VMM has unmapped the areas itself. */
 void vmm_reset(struct vmm *vm);
 
 /* A trap. regs->eip is behind it; comes back with CF in regs->eflags as vmi_abi.h says. */
 enum vmm_result vmm_call(struct vmm_vcpu *vcpu, struct vmm_regs *regs);
 /*
- * Perform what the vCPU has queued: at a page fault of its guest (then resume it, it may have
- * been the cause), and before the VMM itself reads the guest's tables. VMI_HV_DEFER asks for this
- * on all vCPUs: the others do not run meanwhile.
+ * Perform what the vCPU has queued: before the VMM itself reads the guest's tables; not from
+ * an operation. The queue need not be empty then: a handler may have interrupted the guest
+ * while it wrote an entry.
  */
 enum vmm_result vmm_flush(struct vmm_vcpu *vcpu);
+/*
+ * A page fault of the guest. VMM_AGAIN: calls that were queued have been performed, the
+ * lack of which may have been the cause: resume the guest where it was. VMM_CONTINUE: the
+ * fault is the guest's. VMI_HV_DEFER asks for this on all vCPUs: the others do not run meanwhile.
+ */
+enum vmm_result vmm_page_fault(struct vmm_vcpu *vcpu);
 static inline bool vmm_queue_empty(const struct vmm_vcpu *vcpu)
 {
 	return vcpu->shared->queue_next == VMI_SHARED_QUEUE;
@@ -349,7 +360,10 @@ static inline void vmm_entered_gate(struct vmm_vcpu *vcpu, bool clears)
 		__atomic_store_n(&vcpu->shared->interrupts, 0, __ATOMIC_SEQ_CST);
 }
 
-/* The VMM itself changed a control register, LDTR or TR: copy them for Get*. */
+/*
+ * The VMM itself changed a control register, LDTR or TR: copy them for Get*. Behind
+ * vmm_flush(): a queued SetCR2, SetCR3 or SetCR4 shows already.
+ */
 void vmm_refresh(struct vmm_vcpu *vcpu);
 /*
  * New time parameters, VMI_HV_TIME: before the vCPU first runs, when the TSC is another one or
@@ -359,7 +373,7 @@ void vmm_refresh(struct vmm_vcpu *vcpu);
 void vmm_time_update(struct vmm_vcpu *vcpu, const struct vmi_shared_time *time);
 /*
  * The wall clock was stepped against the real one: WallclockUpdated says it once. With
- * VMI_HV_TIME vmm_time_update() follows.
+ * VMI_HV_TIME, vmm_time_update() for every vCPU next, before any of them runs.
  */
 void vmm_wall_stepped(struct vmm *vm);
 /*

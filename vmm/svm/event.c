@@ -4,16 +4,13 @@
  *
  * Where the virtual interrupt flag counts (irq_virtual()), all of them come through
  * here, those of the processor and INT n by an exit: EFLAGS.IF becomes what the two flags
- * say together, so that the frame is right, and the virtual flag is cleared where the
- * gate clears EFLAGS.IF.
+ * say together, so that the frame is right; the virtual flag is set, and leaves the rest to
+ * the gate, and to handlers that know only STI, CLI and IRET.
  */
 #include "svm.h"
 
 #define GATE_TYPE(high) ((high) >> 8 & 0x1f) /* with the S bit */
 #define GATE_DPL(high) ((high) >> 13 & 3)
-#define GATE_TASK 0x05
-#define GATE_INTERRUPT16 0x06
-#define GATE_INTERRUPT32 0x0e
 #define ERROR_IDT 0x2u
 #define OP_INT3 0xcc
 #define OP_INT 0xcd
@@ -41,19 +38,9 @@ static void set_event(struct vcpu *cpu, u32 event, u32 error)
 	vmcb->event_error = error;
 	if (!shared)
 		return;
-	cpu->flag_before = shared->interrupts;
 	if (!(shared->interrupts & VMI_IF))
 		vmcb->eflags &= ~EFLAGS_IF;
-	switch (vmcb->cr0 & CR0_PE ? GATE_TYPE(read_gate(cpu, event & EVENT_VECTOR))
-				   : GATE_INTERRUPT16) {
-	case GATE_INTERRUPT16:
-	case GATE_INTERRUPT32:
-		shared->interrupts = 0;
-		break;
-	case GATE_TASK: /* EFLAGS comes from the new TSS */
-		shared->interrupts = VMI_IF;
-		break;
-	}
+	shared->interrupts = VMI_IF;
 }
 
 void inject(struct vcpu *cpu, u32 vector)
@@ -84,10 +71,6 @@ void inject_interrupt(struct vcpu *cpu, u32 vector)
 /* The exit interrupted the delivery of an event: as before it. */
 void event_undo(struct vcpu *cpu)
 {
-	struct vmi_shared *shared = irq_virtual(cpu);
-
-	if (shared)
-		shared->interrupts = cpu->flag_before;
 	cpu->vmcb->eip -= cpu->software_length;
 }
 

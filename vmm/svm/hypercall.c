@@ -114,10 +114,7 @@ bool attach(struct vcpu *cpu, u32 physical)
 
 bool queue_fault(struct vcpu *cpu)
 {
-	if (!cpu->shared_at || vmm_queue_empty(cpu->core))
-		return false;
-	vmm_flush(cpu->core);
-	return true;
+	return cpu->shared_at && vmm_page_fault(cpu->core) == VMM_AGAIN;
 }
 
 void hypercall(struct vcpu *cpu, u32 length)
@@ -136,7 +133,7 @@ void hypercall(struct vcpu *cpu, u32 length)
 		__asm__ volatile("sti" : : : "memory"); /* none is held any longer */
 		return;
 	}
-	if (vmcb->cpl) { /* the kernel's are no calls of user mode */
+	if (vmcb->cpl) { /* VMMCALL needs no privilege: refused */
 		vmcb->eflags |= EFLAGS_CF;
 		return;
 	}

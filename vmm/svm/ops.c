@@ -6,7 +6,6 @@
 #define DR6_KNOWN 0x0000e00fu
 #define DR7_SET 0x00000400u
 #define DR7_CLEAR 0x0000d800u
-#define TSS_ESP0 4
 
 static struct vcpu *of(const struct vmm_vcpu *core)
 {
@@ -152,14 +151,6 @@ static bool op_reload_segments(struct vmm_vcpu *core)
 	return segments_reload(of(core));
 }
 
-static bool op_kernel_stack(struct vmm_vcpu *core, vmi_u32 ss0, vmi_u32 esp0)
-{
-	const u32 stack[2] = { esp0, ss0 };
-
-	return guest_write(of(core), (u32)saved(core)->tr.base + TSS_ESP0, stack, sizeof(stack)) ==
-	       sizeof(stack);
-}
-
 /* INVLPGA is for one ASID, and there is one. */
 static void op_invalidate(struct vmm_vcpu *core, vmi_u32 linear)
 {
@@ -256,7 +247,6 @@ const struct vmm_ops vmm_ops = {
 	.get_tr = op_get_tr,
 	.set_tr = op_set_tr,
 	.reload_segments = op_reload_segments,
-	.kernel_stack = op_kernel_stack,
 	.invalidate = op_invalidate,
 	.flush_tlb = op_flush_tlb,
 	.announce = op_announce,

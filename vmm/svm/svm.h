@@ -118,7 +118,6 @@ struct vcpu {
 	volatile bool nmi_pending; /* taken, not yet the guest's */
 	bool nmi_blocked;	   /* the guest handles one */
 	u32 software_length;	   /* of the instruction that is the event being delivered, or 0 */
-	u32 flag_before;	   /* the virtual interrupt flag before that event */
 
 	struct vmm_vcpu *core;
 	u32 shared_at;	 /* where its shared area is mapped; 0: nowhere */

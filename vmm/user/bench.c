@@ -4,6 +4,7 @@
  * instructions on both sides of the trap of those that do.
  *
  *	vmm-user bench IMAGE	(3.0)
+ *	vmm-user calls IMAGE	a table of all calls, for docs/vmm.md
  */
 #include <cpuid.h>
 #include <stdio.h>
@@ -102,8 +103,11 @@ static bool counted_trap(struct regs *regs, u32 transport, u32 operand)
 	host_regs.eflags = FLAG_IF;
 	instructions = 0;
 	step_host = true;
-	if (run(&host_regs) != ENDED_RETURN || host_regs.eax != VMM_CONTINUE)
-		bail("vmm_call: %s", host.reason);
+	if (run(&host_regs) != ENDED_RETURN)
+		bail("vmm_call did not come back");
+	host.result = host_regs.eax;
+	if (host.result == VMM_STOPPED)
+		run_stop();
 	step_host = false;
 	core_instructions += instructions;
 	instructions = outer;
@@ -123,7 +127,7 @@ static void step(u32 id)
 	stepping = true;
 	call_run(&call, entry);
 	stepping = false;
-	if (call.ended != ENDED_RETURN)
+	if (call.ended != ENDED_RETURN && host.result != VMM_STOPPED)
 		bail("%s did not come back", call_name(id));
 	sum.stub += instructions;
 	sum.core += core_instructions;
@@ -165,16 +169,6 @@ static void instructions_of(void)
 	prepare(VMI_ID_UpdateKernelStack, 0x68, 0xc0001000, 0);
 	step(VMI_ID_UpdateKernelStack);
 	line("UpdateKernelStack", 1, 30);
-	prepare(VMI_ID_SetLazyMode, VMI_LAZY_CPU, 0, 0);
-	call_run(&call, guest_entry(VMI_ID_SetLazyMode, HIGH));
-	for (i = 0; i < 16; i++) {
-		prepare(VMI_ID_UpdateKernelStack, 0x68, 0xc0001000, 0);
-		step(VMI_ID_UpdateKernelStack);
-	}
-	prepare(VMI_ID_SetLazyMode, 0, 0, 0);
-	step(VMI_ID_SetLazyMode);
-	line("UpdateKernelStack, 16 queued", 16, 30);
-
 	prepare(VMI_ID_SetPxE, 0x1067, TABLE(0), VMI_PAGE_PT);
 	step(VMI_ID_SetPxE);
 	line("SetPxE", 1, 150);
@@ -207,22 +201,86 @@ static const char *processor_name(void)
 
 #define FEATURES (VMI_HV_SHARED | VMI_HV_QUEUE | VMI_HV_DEFER | VMI_HV_TIME)
 
-void bench(void)
+static void attach(void)
 {
-	static const u8 ret = 0xc3;
 	const struct vmi_shared_time time = { .multiplier = 1u << 31 };
+	u32 *gdt, tss;
 
 	hook_trap = host_trap;
 	hook_cpuid = host_cpuid;
 	privileged = true;
 	guest_port = 0xe4;
+	machine_load(loaded);
 	processor_reset();
 	host_reset(FEATURES);
-	if (loaded->major != 3 || !guest_post_quick() || !guest_init_ring3(HIGH))
-		bail("not attached; the image is to be that of 3.0");
+	if (!guest_post_quick() || !guest_init_ring3(HIGH))
+		bail("not attached");
 	vmm_time_update(&vcpu, &time);
 	vcpu.shared->interrupts = VMI_IF;
+	host.gdt[0] = HIGH + SCRATCH + 0x10000;
+	host.gdt[1] = 0xff;
+	/* A TSS, behind the GDT. */
+	gdt = (u32 *)host.gdt[0];
+	tss = host.gdt[0] + 0x100;
+	gdt[2] = tss << 16 | 0x67;
+	gdt[3] = (tss & 0xff000000) | 0x8900 | (tss >> 16 & 0xff);
+	host.tr = 8;
+	vmm_refresh(&vcpu);
+}
 
+/* With every call wanted, nothing pending and nothing deferred. */
+void bench_calls(void)
+{
+	static const char *const binding[] = { "NONE", "CALL", "JUMP", "NOP" };
+	u32 id;
+
+	printf("| call | binding | traps | stub | core |\n|---|---|---|---|---|\n");
+	for (id = 0; id < VMI_CALL_COUNT; id++) {
+		bool here = call_number(id) != VMI_NO;
+
+		attach();
+		printf("| %s | %s | ", call_name(id),
+		       !here		    ? "by name"
+		       : loaded->major != 3 ? "slot"
+					    : binding[guest_binding(id, HIGH).type & 3]);
+		if (!guest_entry(id, HIGH) || id <= VMI_ID_GetRelocationInfo) {
+			printf("0 | native | |\n");
+			continue;
+		}
+		call_prepare(&call, id, HIGH);
+		if (id == VMI_ID_SYSEXIT || id == VMI_ID_StiSysexit) {
+			call.before.edx = RETURN_ADDRESS;
+			call.before.ecx = call.before.esp;
+		}
+		memset(&sum, 0, sizeof(sum));
+		hook_trap = counted_trap;
+		if (id == VMI_ID_IRET16 || id == VMI_ID_SysRet) { /* not to 32-bit code */
+			printf("0 | | |\n");
+			continue;
+		}
+		if (!(vm.calls[id / 32] >> id % 32 & 1)) {
+			printf("0 | native | |\n");
+			continue;
+		}
+		step(id);
+		printf("%u | %u | ", sum.traps, sum.stub);
+		if (!sum.traps)
+			printf("|\n");
+		else if (host.reason[0]) /* over these arguments */
+			printf("stops |\n");
+		else
+			printf("%u |\n", sum.core);
+	}
+	hook_trap = NULL;
+}
+
+void bench(void)
+{
+	static const u8 ret = 0xc3;
+
+	if (loaded->major != 3)
+		bail("the image is to be that of 3.0");
+	attach();
 	printf("%s\n", processor_name());
 	printf("%-36s%8s%10s\n", "TSC cycles a call", "least", "median");
 	*(u8 *)(HIGH + SCRATCH + 0x8000) = ret;

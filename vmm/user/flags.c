@@ -42,7 +42,7 @@ static bool simple(u32 id, u32 want_traps)
 
 static bool bound(u32 id)
 {
-	return call_number(id) != VMI_NO && guest_entry(id, HIGH);
+	return guest_entry(id, HIGH) != 0;
 }
 
 /* Exact traps. A call that this revision has not is no point. */
@@ -107,6 +107,36 @@ static void gets(void)
 		good &= simple(get[i].id, 0) && call.after.eax == value;
 	}
 	ok(good, "%s, features %#x: Get* do not trap", loaded->name, features);
+}
+
+/* What the area says of time stands still: multiplier 0. */
+static void time_calls(void)
+{
+	struct vmi_shared_time *time = &((struct vmi_shared *)(memory + played.shared))->time;
+	bool good = true;
+	u32 i;
+
+	memset(time, 0, sizeof(*time));
+	time->system[0] = 1000;
+	time->system[1] = 1;
+	time->stolen[0] = 1;
+	time->wall[1] = 2;
+	good &= simple(VMI_ID_GetCycleFrequency, 0) && call.after.eax == VMI_WALLCLOCK_HZ &&
+		!call.after.edx;
+	for (i = 0; i < 4; i++) {
+		static const u32 low[] = { 1000, 999, 1, 0 };
+
+		call_prepare(&call, VMI_ID_GetCycleCounter, HIGH);
+		call.before.eax = i;
+		good &= trapless(VMI_ID_GetCycleCounter, 0) && call.after.eax == low[i] &&
+			call.after.edx == (i < 2);
+	}
+	good &= simple(VMI_ID_GetWallclockTime, 0) && call.after.eax == 1000 && call.after.edx == 3;
+	good &= simple(VMI_ID_WallclockUpdated, 0) && !call.after.eax;
+	time->wall_version++;
+	good &= simple(VMI_ID_WallclockUpdated, 0) && call.after.eax == 1;
+	good &= simple(VMI_ID_WallclockUpdated, 0) && !call.after.eax;
+	ok(good, "%s, features %#x: time calls do not trap", loaded->name, features);
 }
 
 /* ------------------------------------------------------------------------
@@ -177,9 +207,9 @@ static bool delivers(struct regs *regs, u32 transport, u32 operand)
 }
 
 /* From every state of the flags, an interrupt at every point: it is taken or pending, not lost. */
-static void nothing_lost(u32 id, u32 argument)
+static void nothing_lost(u32 id, bool on)
 {
-	u32 state, points = 0, last, traps = 0;
+	u32 state, points = 0, last;
 	bool good = true;
 
 	if (!bound(id))
@@ -198,23 +228,29 @@ static void nothing_lost(u32 id, u32 argument)
 			shared()->pending = 0;
 			processor.interrupts = !(state & 2);
 			call_prepare(&call, id, HIGH);
-			if (argument != ~0u)
-				call.before.eax = argument;
-			if ((record(id)->convention & 0xf) != VMI_CONV_C)
-				call.before.eflags |= FLAG_IF;
+			/* As an argument, in the frame; others have none. */
+			call.before.eax = on ? VMI_IF : 0;
+			call.before.eflags &= ~(u32)FLAG_IF;
+			call.before.eflags |= on ? FLAG_IF : 0;
+			if (id == VMI_ID_SYSEXIT || id == VMI_ID_StiSysexit) {
+				call.before.edx = RETURN_ADDRESS;
+				call.before.ecx = call.before.esp;
+			}
 			played.traps = 0;
 			hook_step = before_each;
 			call_run(&call, entry);
 			hook_step = NULL;
 			last = irq.now;
 			points++;
-			traps += played.traps;
 			/* Back in the guest, EFLAGS.IF may just have been set. */
 			if (irq.waiting && enabled())
 				take();
-			if (!irq.came)
+			if (!irq.came) {
+				good &= call.ended == ENDED_RETURN && !played.traps &&
+					enabled() == on;
 				break;
-			if (call.ended != ENDED_RETURN || irq.early ||
+			}
+			if (call.ended != ENDED_RETURN || irq.early || enabled() != on ||
 			    irq.taken + !!shared()->pending != 1 || (enabled() && irq.taken != 1)) {
 				note("%s, flags %u, before instruction %u of %u: taken %u, "
 				     "pending %u, early %u; %s",
@@ -226,13 +262,13 @@ static void nothing_lost(u32 id, u32 argument)
 	}
 	hook_trap = played_trap;
 	ok(good && points >= 4,
-	   "%s, features %#x, %s(%#x): an interrupt at any of %u points is not lost", loaded->name,
-	   features, call_name(id), argument, points);
+	   "%s, features %#x, %s, %s: no interrupt is lost at any of %u points", loaded->name,
+	   features, call_name(id), on ? "on" : "off", points);
 }
 
 void check_flags(void)
 {
-	static const u32 all[] = { VMI_HV_SHARED, VMI_HV_SHARED | VMI_HV_CPU_IF };
+	static const u32 all[] = { VMI_HV_SHARED | VMI_HV_TIME, VMI_HV_SHARED | VMI_HV_CPU_IF };
 	u32 i;
 
 	for (i = 0; i < sizeof(all) / sizeof(*all); i++) {
@@ -246,16 +282,21 @@ void check_flags(void)
 			privileged = true;
 			interrupt_flag();
 			gets();
-			nothing_lost(VMI_ID_EnableInterrupts, ~0u);
-			nothing_lost(VMI_ID_DeliverInterrupts, ~0u);
-			nothing_lost(VMI_ID_DisableInterrupts, ~0u);
-			nothing_lost(VMI_ID_SaveAndDisableIRQs, ~0u);
-			nothing_lost(VMI_ID_SetInterruptMask, VMI_IF);
-			nothing_lost(VMI_ID_SetInterruptMask, 0);
-			nothing_lost(VMI_ID_SetEFLAGS, VMI_IF);
-			nothing_lost(VMI_ID_SetEFLAGS, 0);
-			nothing_lost(VMI_ID_IRET, ~0u);
-			nothing_lost(VMI_ID_IRET_v13, ~0u);
+			if (features & VMI_HV_TIME)
+				time_calls();
+			nothing_lost(VMI_ID_EnableInterrupts, true);
+			nothing_lost(VMI_ID_DisableInterrupts, false);
+			nothing_lost(VMI_ID_SaveAndDisableIRQs, false);
+			nothing_lost(VMI_ID_SetInterruptMask, true);
+			nothing_lost(VMI_ID_SetInterruptMask, false);
+			nothing_lost(VMI_ID_SetEFLAGS, true);
+			nothing_lost(VMI_ID_SetEFLAGS, false);
+			nothing_lost(VMI_ID_IRET, true);
+			nothing_lost(VMI_ID_IRET, false);
+			nothing_lost(VMI_ID_IRET_v13, true);
+			nothing_lost(VMI_ID_IRET_v13, false);
+			nothing_lost(VMI_ID_SYSEXIT, true);
+			nothing_lost(VMI_ID_StiSysexit, true);
 		}
 		hook_trap = NULL;
 		hook_cpuid = NULL;

@@ -4,6 +4,7 @@
 #include "user.h"
 
 u16 guest_port;
+u16 guest_kib = 639;
 
 struct vmi_about *about(void)
 {
@@ -55,12 +56,10 @@ static void patch_cpuid(u8 from, u8 to)
 
 bool guest_post(void)
 {
-	static const u16 kib = 639;
-
 	if (!about()->post32)
 		bail("%s has no 32-bit POST", loaded->name);
 	image_write(&about()->port, &guest_port, sizeof(guest_port));
-	memcpy(memory + BASE_MEMORY, &kib, sizeof(kib));
+	memcpy(memory + BASE_MEMORY, &guest_kib, sizeof(guest_kib));
 	posting = true;
 	patch_cpuid(0x0f, CPUID_PATCH);
 	post_call(about()->post32, LOW + LINE, 0, 0);

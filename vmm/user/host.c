@@ -116,14 +116,6 @@ static bool reload_segments(struct vmm_vcpu *v)
 	return true; /* the process's own stay */
 }
 
-static bool kernel_stack(struct vmm_vcpu *v, u32 ss0, u32 esp0)
-{
-	(void)v;
-	host.kernel_stack[0] = ss0;
-	host.kernel_stack[1] = esp0;
-	return true;
-}
-
 static void invalidate(struct vmm_vcpu *v, u32 linear)
 {
 	(void)v;
@@ -261,7 +253,6 @@ static const struct vmm_ops ops = {
 	.get_tr = get_tr,
 	.set_tr = set_tr,
 	.reload_segments = reload_segments,
-	.kernel_stack = kernel_stack,
 	.invalidate = invalidate,
 	.flush_tlb = flush_tlb,
 	.announce = announce,

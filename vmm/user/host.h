@@ -11,7 +11,6 @@ struct host {
 	u64 msr;	    /* HOST_MSR, the only one */
 	u32 gdt[2], idt[2]; /* base, limit */
 	u32 ldt, tr;
-	u32 kernel_stack[2];
 	u32 apic[64];
 	bool irq; /* something waits */
 	u32 taken;

@@ -157,15 +157,16 @@ static void later(void)
 
 static bool is_bound_to_trap(u32 id)
 {
-	u32 entry = guest_entry(id, HIGH);
+	u32 entry = guest_entry(id, HIGH), distance;
 
 	if (!entry)
 		return false;
-	if (entry - HIGH - IMAGE >= loaded->size)
-		return true;
-	return loaded->major != 3 && call_number(id) != VMI_NO &&
-	       *(u8 *)entry == 0xe9 && /* a slot: JMP */
-	       entry + 5 + *(u32 *)(entry + 1) - HIGH - IMAGE >= loaded->size;
+	if (entry - HIGH - IMAGE < loaded->size && loaded->major != 3 &&
+	    call_number(id) != VMI_NO && *(u8 *)entry == 0xe9) { /* a slot: JMP */
+		memcpy(&distance, (void *)(entry + 1), sizeof(distance));
+		entry += 5 + distance;
+	}
+	return entry - HIGH - IMAGE >= loaded->size;
 }
 
 static bool wanted(u32 id)

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -119,25 +118,20 @@ void machine_load(const struct image *image)
 	loaded = image;
 }
 
-struct image *image_open(const char *path)
+void image_open(struct image *image, const char *path)
 {
-	struct image *image = calloc(1, sizeof(*image));
-	const struct vmi_rom_header *header;
+	const struct vmi_rom_header *header = (const struct vmi_rom_header *)image->file;
 	FILE *f = fopen(path, "rb");
 
-	if (!f || !image)
+	if (!f)
 		bail("%s: %s", path, strerror(errno));
+	memset(image, 0, sizeof(*image));
 	image->name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
-	image->file = calloc(1, 0x10000);
-	if (!image->file)
-		bail("no memory");
-	image->size = (u32)fread(image->file, 1, 0x10000, f);
+	image->size = (u32)fread(image->file, 1, sizeof(image->file), f);
 	fclose(f);
-	header = (const struct vmi_rom_header *)image->file;
 	if (image->size < 0x1000 || header->vmi_signature != VMI_SIGNATURE)
 		bail("%s is no VMI image", path);
 	image->major = header->api_version_major;
-	return image;
 }
 
 int image_symbol(const u8 *image, const char *name)

@@ -86,6 +86,13 @@ void check_post(void)
 	   "%s: nobody at the port: native", loaded->name);
 
 	played_reset();
+	guest_kib = 150;
+	ok(!posted() && strstr(post_line, "host native (no memory for trap)") && !asked &&
+		   sums_to_0() && base_memory() == 136 && guest_init(LOW) && !asked,
+	   "%s: no memory for the trap host: native, and says so", loaded->name);
+	guest_kib = 639;
+
+	played_reset();
 	bare = true;
 	ok(!posted() && strstr(post_line, "host native") && !asked && guest_init(LOW) && !asked,
 	   "%s: no hypervisor bit: the port is not tried", loaded->name);

@@ -70,6 +70,11 @@ bool processor_privileged(struct regs *regs)
 	default:
 		return false;
 	}
+	if (code[1] == 0x35) { /* SYSEXIT */
+		regs->eip = regs->edx;
+		regs->esp = regs->ecx;
+		return true;
+	}
 	if (code[1] == 0x30 || code[1] == 0x32) { /* WRMSR, RDMSR: all are 0 */
 		if (code[1] == 0x32)
 			regs->eax = regs->edx = 0;

@@ -145,6 +145,25 @@ static void performs(void)
 	ok(good && n >= 2, "%s: %u calls perform what waits", loaded->name, n);
 }
 
+/* Where the TSS is known it is written at once; otherwise the call waits, or traps. */
+static void kernel_stack(void)
+{
+	u32 tss = table(8), before = traps();
+	bool good = true;
+
+	if (loaded->major == 13) /* passes the TSS itself */
+		return;
+	vcpu.shared->tss = tss;
+	good &= mode(VMI_DEFER_CPU) && do_call(VMI_ID_UpdateKernelStack, 0xabcd0068, 0x1234, 0);
+	good &= entry(9) == 0x1234 && (entry(10) & 0xffff) == 0x68 && traps() == before;
+	vcpu.shared->tss = 0;
+	good &= do_call(VMI_ID_UpdateKernelStack, 0x70, 0x5678, 0) && !vmm_queue_empty(&vcpu);
+	good &= mode(0) && traps() == before + 1;
+	good &= do_call(VMI_ID_UpdateKernelStack, 0x70, 0x5678, 0) && traps() == before + 2;
+	good &= entry(9) == 0x1234;
+	ok(good, "%s: a kernel stack costs no trap where the TSS is known", loaded->name);
+}
+
 /* ------------------------------------------------------------------------
  * A handler before every instruction, that queues, and flushes
  */
@@ -207,6 +226,7 @@ static void handlers(u32 id, u32 held)
 			u32 i;
 
 			*(u32 *)table(0) = *(u32 *)table(1) = 0;
+			memset(area + VMI_SHARED_QUEUE, 0, VMI_SHARED_SIZE - VMI_SHARED_QUEUE);
 			fill(held);
 			handler.now = 0;
 			handler.done = false;
@@ -252,6 +272,7 @@ void check_queue(void)
 		batch();
 		modes();
 		performs();
+		kernel_stack();
 		handlers(set_id, 0);
 		handlers(set_id, 3);
 		handlers(set_id, VMI_SHARED_QUEUED - 1);

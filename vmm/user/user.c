@@ -4,6 +4,7 @@
  *
  *	vmm-user IMAGE...
  *	vmm-user bench IMAGE	(bench.c)
+ *	vmm-user calls IMAGE
  */
 #include <string.h>
 #include <unistd.h>
@@ -11,20 +12,26 @@
 
 int main(int argc, char **argv)
 {
+	static struct image image;
 	int i;
 
 	if (argc < 2)
 		bail("usage: vmm-user [bench] IMAGE...");
 	alarm(300);
 	machine_start();
-	if (argc == 3 && !strcmp(argv[1], "bench")) {
-		machine_load(image_open(argv[2]));
-		bench();
+	if (argc == 3 && (!strcmp(argv[1], "bench") || !strcmp(argv[1], "calls"))) {
+		image_open(&image, argv[2]);
+		machine_load(&image);
+		if (argv[1][0] == 'b')
+			bench();
+		else
+			bench_calls();
 		return 0;
 	}
 	check_plumbing();
 	for (i = 1; i < argc; i++) {
-		machine_load(image_open(argv[i]));
+		image_open(&image, argv[i]);
+		machine_load(&image);
 		check_native();
 		check_post();
 		check_generic();

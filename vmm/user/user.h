@@ -40,7 +40,7 @@ struct image {
 	const char *name;
 	u32 major;
 	u32 size; /* of the file */
-	u8 *file;
+	u8 file[0x10000];
 };
 
 void machine_start(void);
@@ -55,7 +55,7 @@ extern const struct image *loaded;
 /* Into the image, whose checksum stays 0. */
 void image_write(void *at, const void *from, u32 size);
 
-struct image *image_open(const char *path);
+void image_open(struct image *image, const char *path);
 /* Of an ELF symbol, from the first byte of an image; of a call's stub in the one in memory. */
 #define NO_SYMBOL (-1)
 int image_symbol(const u8 *image, const char *name);
@@ -175,6 +175,7 @@ u32 random32(void);
 
 struct vmi_about *about(void);
 extern u16 guest_port;	 /* what POST is told */
+extern u16 guest_kib;	 /* conventional memory at POST */
 extern char post_line[]; /* what it said */
 /* POST, as a VMM without firmware has it run. True: the host is trap. */
 bool guest_post(void);
@@ -192,6 +193,7 @@ u32 guest_entry(u32 call, u32 base);
 
 void check_native(void);
 void bench(void);
+void bench_calls(void);
 void check_post(void);
 void check_generic(void);
 void check_liars(void);
