@@ -7,12 +7,15 @@
  * RUN: flat,rom=vmi,cpu={pentium,qemu32},icount
  * RUN: flat,rom=vmi,bare,icount
  * RUN: flat,rom=vmi,cpu=max,icount,patch=off
- * RUN: pae,rom=vmi,icount,host=svm,trap={none,time,mmu,cpu,irq}
- * RUN: {flat,pae},rom={vmi,vmi-13,vmi-6},icount,host=svm,trap=all
- * RUN-FULL: high,rom={vmi,vmi-13,vmi-6},icount,host=svm,trap={none,time,mmu,cpu,irq,all}
+ * RUN: pae,rom=vmi,icount,host=svm,trap={time,mmu,cpu,irq}
+ * RUN: pae,rom={vmi,vmi-13,vmi-6},icount,host=svm,trap=all,cost
+ * RUN-FULL: {flat,high},rom={vmi,vmi-13,vmi-6},icount,host=svm,trap=all,cost
+ * RUN-FULL: high,rom={vmi,vmi-13,vmi-6},icount,host=svm,trap={none,time,mmu,cpu,irq}
  * RUN-FULL: flat,rom={vmi,vmi-13,vmi-6},icount,host=svm,trap={none,time,mmu,cpu,irq}
+ * RUN-FULL: pae,rom=vmi,icount,host=svm,trap=none
  * RUN-FULL: pae,rom={vmi-13,vmi-6},icount,host=svm,trap={none,time,mmu,cpu,irq}
  *
+ * cost: what each call costs, with icount: at best, of all the times that it is tested.
  * alias: at another linear address, with the ROM area mapped read-only.
  */
 #include "calls.h"
@@ -33,6 +36,7 @@ static const u32 patterns[] = {
 	EFLAGS_1 | EFLAGS_TF | EFLAGS_IF | EFLAGS_AC | EFLAGS_ID,
 };
 
+static bool call_traps;
 struct rom rom;
 const struct call *call;
 u32 target;
@@ -111,21 +115,142 @@ static void contract(u32 flags_mask, u32 flags_value)
 	equal(v.out.eflags & flags_mask, flags_value & flags_mask, "EFLAGS, as the call sets it");
 }
 
-static bool call_traps;
-
 bool trapped(void)
 {
 	return call_traps;
 }
 
+/* At best: instructions, with those of a VMM; instructions of the stub, and its traps. */
+static struct cost {
+	u32 all, stub, traps;
+} cost, nothing;
+
+static void least(u32 *value, u32 measured)
+{
+	if (measured < *value)
+		*value = measured;
+}
+
 void go_raw(void)
 {
+	u64 start = rdtsc();
+
 	invoke(&v);
+	if (!stepping()) {
+		least(&cost.all, (u32)(rdtsc() - start));
+	} else {
+		least(&cost.stub, invoke_steps);
+		least(&cost.traps, invoke_traps);
+	}
+}
+
+static void cost_start(void)
+{
+	cost = (struct cost){ ~0u, ~0u, ~0u };
+}
+
+/* Of a call that does nothing. */
+static void cost_nothing(void)
+{
+	static const u8 ret = 0xc3;
+
+	call = &calls[VMI_ID_Pause];
+	target = (u32)&ret;
+	cost_start();
+	pattern = EFLAGS_1;
+	poison();
+	go_raw();
+	pattern |= EFLAGS_TF;
+	poison();
+	go_raw();
+	nothing = cost;
+}
+
+static void cost_number(u32 value, u32 none)
+{
+	if (value == ~0u || call->convention == VMI_CONV_JUMP) /* never ran to its end */
+		print(" -");
+	else
+		print(" %u", value - none);
+}
+
+/* RET is the last instruction of both. */
+static void cost_print(u32 type)
+{
+	static const char *const types[] = { "NONE", "CALL", "JUMP", "NOP" };
+
+	print("cost: %-24s %s", call->name, types[type & 3]);
+	if (type == VMI_RELOC_CALL || type == VMI_RELOC_JUMP) {
+		cost_number(cost.traps, 0);
+		cost_number(cost.stub, nothing.stub - 1);
+		cost_number(cost.all, nothing.all - 1);
+	}
+	print("\n");
+}
+
+/* What must not trap, below a VMM that has all calls. */
+static void cost_check(u32 row)
+{
+	static const u8 quiet[] = {
+		VMI_ID_EnableInterrupts,
+		VMI_ID_DisableInterrupts,
+		VMI_ID_GetInterruptMask,
+		VMI_ID_SetInterruptMask,
+		VMI_ID_GetCR0,
+		VMI_ID_GetCR2,
+		VMI_ID_GetCR3,
+		VMI_ID_GetCR4,
+		VMI_ID_GetLDT,
+		VMI_ID_GetTR,
+		VMI_ID_GetCycleFrequency,
+		VMI_ID_GetCycleCounter,
+		VMI_ID_GetWallclockTime,
+		VMI_ID_WallclockUpdated,
+		VMI_ID_SetLazyMode,
+		VMI_ID_SaveAndDisableIRQs,
+	};
+	u32 i;
+
+	if (!call_traps || cost.traps == ~0u)
+		return;
+	expect(cost.traps <= 1, "%u traps", cost.traps);
+	for (i = 0; i < ARRAY_SIZE(quiet); i++)
+		if (quiet[i] == row)
+			equal(cost.traps, 0, "traps");
+}
+
+#define BATCH 1024
+
+static u32 traps_of(enum vmi_call row, u32 a, u32 d, u32 c)
+{
+	call = &calls[row];
+	target = rom_call(&rom, row);
+	pattern = EFLAGS_1 | EFLAGS_TF;
+	poison();
+	v.in.eax = a;
+	v.in.edx = d;
+	v.in.ecx = c;
+	go_raw();
+	return invoke_traps;
+}
+
+static void batch(void)
+{
+	u32 i, traps = traps_of(VMI_ID_SetLazyMode, VMI_LAZY_MMU, 0, 0);
+
+	for (i = 0; i < BATCH; i++)
+		traps +=
+			traps_of(VMI_ID_SetPxE, i << 12, (u32)&arena[i % ARENA_WORDS], VMI_PAGE_PT);
+	traps += traps_of(VMI_ID_SetLazyMode, VMI_LAZY_NONE, 0, 0);
+	equal(traps, 2, "traps");
+	for (i = 0; i < ARENA_WORDS; i++)
+		equal(arena[i], (BATCH - ARENA_WORDS + i) << 12, "an entry");
+	point("%u queued page-table writes", BATCH);
 }
 
 u32 go_flags(u32 mask, u32 value)
 {
-	invoke(&v);
+	go_raw();
 	if (v.trapped)
 		expect(false, "trap %u at %08x", v.trap.vector, v.trap.eip);
 	else
@@ -207,6 +332,7 @@ void guest_main(void)
 		rom_alias(&rom, 0x30000000);
 	if (rom_init(&rom))
 		bail("Init failed");
+	cost_nothing();
 	gdt[SEL_ELSEWHERE / 8] = descriptor(0x5a5a5000, 0xfffff, 0xc093);
 	for (i = 0; i < VMI_CALL_COUNT; i++) {
 		call = &calls[i];
@@ -220,11 +346,18 @@ void guest_main(void)
 		if (number == VMI_NO)
 			continue;
 		entry = rom_entry(&rom, number, &type);
+		cost_start();
 		equal(type, rom.record[i].binding & ~VMI_POLICY, "binding");
 		if (type == VMI_RELOC_CALL || type == VMI_RELOC_JUMP)
 			test(entry);
 		else
 			equal(entry, 0, "EIP of a call without code");
+		if (option("cost"))
+			cost_check(i);
 		point("%s by number %u", call->name, number);
+		if (option("cost"))
+			cost_print(type);
 	}
+	if (option("cost"))
+		batch();
 }

@@ -189,6 +189,8 @@ extern const char invoke_landing[];
 void invoke_catch(u32 vector);
 void invoke_catch_none(void);
 
+/* Of the last invoke() with TF: instructions, and how many of them were VMMCALL. */
+extern u32 invoke_steps, invoke_traps;
 /* Called after each instruction where in.eflags has TF; EIP is the next one. */
 typedef void step_hook(const struct trap *trap);
 void on_step(step_hook *hook);

@@ -24,8 +24,16 @@ static bool end_by_trap(struct trap *trap)
 	invoke_leave();
 }
 
+u32 invoke_steps, invoke_traps;
+
 static bool step(struct trap *trap)
 {
+	static const u8 vmmcall[] = { 0x0f, 0x01, 0xd9 };
+
+	if (current && (trap->eflags & EFLAGS_TF)) {
+		invoke_steps++;
+		invoke_traps += (u32)same(at(trap->eip), vmmcall, sizeof(vmmcall));
+	}
 	/* The POPF that ends stepping is stepped too, its frame has TF clear. */
 	if (current && stepper && (trap->eflags & EFLAGS_TF))
 		stepper(trap);
@@ -37,6 +45,7 @@ void invoke(struct invoke *invoke)
 	trap_handler before = on_trap(1, step);
 
 	invoke->trapped = false;
+	invoke_steps = invoke_traps = 0;
 	current = invoke;
 	invoke_enter(invoke);
 	current = NULL;

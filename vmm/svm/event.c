@@ -41,6 +41,8 @@ static void set_event(struct vcpu *cpu, u32 event, u32 error)
 	if (!(shared->interrupts & VMI_IF))
 		vmcb->eflags &= ~EFLAGS_IF;
 	shared->interrupts = VMI_IF;
+	if (cpu->held)
+		irq_window(cpu);
 }
 
 void inject(struct vcpu *cpu, u32 vector)

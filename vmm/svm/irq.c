@@ -114,6 +114,13 @@ static void irq_open(struct vcpu *cpu, bool wait)
 	}
 }
 
+/* An exit, as soon as EFLAGS.IF is set. */
+void irq_window(struct vcpu *cpu)
+{
+	cpu->vmcb->int_control |= INT_V_IRQ | INT_V_IGNORE_TPR;
+	cpu->vmcb->intercept1 |= INTERCEPT_VINTR;
+}
+
 /*
  * An interrupt waits at the processor, or the guest can have one that does. Where only the
  * virtual flag keeps it from it, the guest looks at pending.
@@ -138,8 +145,7 @@ void irq_take(struct vcpu *cpu)
 	}
 	__asm__ volatile("cli" : : : "memory");
 	if (flag) {
-		vmcb->int_control |= INT_V_IRQ | INT_V_IGNORE_TPR;
-		vmcb->intercept1 |= INTERCEPT_VINTR;
+		irq_window(cpu);
 	} else {
 		vmcb->int_control &= ~INT_V_IRQ;
 		vmcb->intercept1 &= ~INTERCEPT_VINTR;

@@ -319,6 +319,7 @@ void lvtt_write(struct vcpu *cpu, u32 value);
 void irq_start(void);
 void irq_cpu_start(void);
 void irq_take(struct vcpu *cpu);
+void irq_window(struct vcpu *cpu);
 void irq_halt(struct vcpu *cpu); /* until there is an interrupt, or something else to do */
 void hlt_exit(struct vcpu *cpu);
 void nmi_take(struct vcpu *cpu);
