@@ -232,6 +232,10 @@ static void timer_stop(struct vcpu *cpu)
 void timer_set(struct vcpu *cpu, u64 deadline)
 {
 	cpu->deadline = deadline;
+	if (!apic_enabled()) {
+		cpu->timer_runs = false;
+		return;
+	}
 	if (deadline == VMM_NEVER) {
 		if (!cpu->timer_runs)
 			return;
