@@ -7,6 +7,7 @@
  * RUN: {high,pae},rom=vmi,icount,apic=unmapped
  * RUN: flat,rom=vmi,cpu=max,icount,clock=tsc,days={210,11000}
  * RUN: {flat,pae},rom=vmi,icount,host=svm,trap={time,all}
+ * RUN: pae,rom=vmi,icount,host=svm,trap=irq,rules
  * RUN-FULL: high,rom={vmi,vmi-13},icount,host=svm,trap={time,all}
  * RUN-FULL: {high,pae},rom=vmi,icount,apic=unmapped,host=svm,trap={time,all}
  * RUN-FULL: pae,rom=vmi,machine=bochs,mips=1000,rules,time=240
@@ -798,7 +799,10 @@ void guest_main(void)
 	two_alarms();
 	rearming();
 	divider();
-	race(&wirings[0], 1000, 1);
+	if (rom_traps(&rom, VMI_ID_IRET) && !traps) /* the ROM's stores to the local APIC exit */
+		race(&wirings[0], 20000, 20);
+	else
+		race(&wirings[0], 1000, 1);
 	lvtt_is_the_guests();
 	if (!option("rules")) {
 		lateness(&wirings[0], 549 * SECOND, 20000, 0);
