@@ -7,9 +7,10 @@
  *
  * RUN: {flat,high,pae},rom={vmi,vmi-13,vmi-6},smp=8,end=reset
  * RUN: {high,pae},rom={vmi,vmi-13},smp=16,cpu=max,rounds=12,end=reset
- * RUN: {flat,high,pae},rom={vmi,vmi-13,vmi-6},smp=4,host=svm,trap=all,rounds=12,end=reset
+ * RUN: {high,pae},rom={vmi,vmi-13,vmi-6},smp=4,host=svm,trap=all,rounds=12,end=reset
  * RUN: high,rom=vmi,smp=4,callers=2,host=svm,trap=all,end=reset
  * RUN-FULL: {high,pae},rom={vmi,vmi-13},smp=16,rounds=50,end=reset,time=200
+ * RUN-FULL: flat,rom={vmi,vmi-13,vmi-6},smp=4,host=svm,trap=all,end=reset
  * RUN-FULL: pae,rom=vmi,smp=4,host=svm,{trap=none,trap=time,trap=mmu,trap=cpu,trap=irq},end=reset
  * RUN-FULL: {high,pae},rom={vmi,vmi-13},smp=4,callers=2,host=svm,trap=all,rounds=100,end=reset,time=200
  */
