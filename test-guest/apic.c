@@ -11,6 +11,9 @@
  * RUN: {high,pae},rom=vmi,machine=bochs,smp=2
  * RUN: {flat,pae},rom=vmi,machine=bochs,x2apic=first
  * RUN: {flat,high},rom=vmi,machine=bochs,cpu={pentium,core2_penryn_t9600}
+ * RUN: {flat,pae},rom=vmi,icount,host=svm,trap={time,irq,all}
+ * RUN: pae,rom=vmi,smp=2,icount,host=svm,trap=all
+ * RUN-FULL: high,rom={vmi,vmi-13},smp=2,icount,host=svm,trap={time,irq,all}
  *
  * x2apic=first: in x2APIC mode before Init.
  */
@@ -62,6 +65,7 @@ static u64 millisecond;
 
 static u32 base = DEFAULT;
 static bool x2apic, has_x2apic, deadline, pge;
+static bool traps; /* a VMM reads and writes it, and has its timer */
 static volatile u32 fired;
 static volatile u64 fired_at;
 
@@ -267,7 +271,7 @@ static void interrupts(const char *where)
 	value = rom_read(VERSION);
 	__asm__ volatile("pushf\n\tandl $~0x100, (%%esp)\n\tpopf" : : : "cc", "memory");
 	equal(value, native_read(VERSION), "VERSION, in steps");
-	expect(steps > 50, "%u steps", steps);
+	expect(traps ? steps > 5 && steps < 20 : steps > 50, "%u steps", steps);
 	point("%s: NMIs and steps", where);
 }
 
@@ -321,7 +325,7 @@ static void works(const char *where)
 	alarms(where);
 }
 
-/* No call reaches it, none does anything. */
+/* No call reaches it, none does anything: but a VMM's alarms are armed, and do not come. */
 static void does_not(const char *where)
 {
 	u32 i, found = 0;
@@ -336,10 +340,10 @@ static void does_not(const char *where)
 	rom_write(LVTT, VECTOR);
 	rom_write(EOI, 0);
 	set_alarm(VMI_ALARM_WIRED_LVTT, rdtsc() + millisecond, 0);
-	equal(cancel_alarm(VMI_ALARM_WIRED_LVTT), 0, "CancelAlarm");
+	equal(cancel_alarm(VMI_ALARM_WIRED_LVTT), traps, "CancelAlarm");
 	set_alarm(VMI_ALARM_WIRED_LVTT | VMI_ALARM_PERIODIC, rdtsc(), millisecond);
 	expect(!await(1, 5 * millisecond), "an alarm fires");
-	equal(cancel_alarm(VMI_ALARM_WIRED_LVTT | VMI_ALARM_PERIODIC), 0, "CancelAlarm");
+	equal(cancel_alarm(VMI_ALARM_WIRED_LVTT | VMI_ALARM_PERIODIC), traps, "CancelAlarm");
 	point("%s: no call does anything", where);
 }
 
@@ -515,6 +519,9 @@ void guest_main(void)
 		enter(DEFAULT, BASE_ENABLED | BASE_X2APIC);
 	if (!ok(!rom_init(&rom), "Init"))
 		return;
+	traps = rom_traps(&rom, VMI_ID_SetAlarm);
+	if (rom_traps(&rom, VMI_ID_APICRead) != traps)
+		bail("APICRead and SetAlarm are not of one host");
 	millisecond = divide64(VMI(&rom, GetCycleFrequency)(), 1000);
 	if (!(one[3] & CPUID_EDX_APIC)) {
 		does_not("a processor without one");

@@ -8,6 +8,8 @@
  * RUN: flat,rom=vmi
  * RUN: high,rom=vmi,patch=off
  * RUN: high,rom={vmi-13,vmi-6}
+ * RUN: {high,pae},rom=vmi,host=svm,trap={time,all}
+ * RUN: pae,rom=vmi,smp=2,host=svm,trap=all
  */
 #include "guest.h"
 
@@ -598,6 +600,16 @@ static void jumps_run(const u8 *iret, const u8 *sysexit)
 	equal(v.trap.eflags & EFLAGS_IF, EFLAGS_IF, "IF after SYSEXIT");
 }
 
+/* Where IRET is a VMM's, its stub does more than that. */
+static void stay(void)
+{
+	equal((u32)(ask_with(VMI_3_EnableInterrupts, EFLAGS_IF) >> 32), VMI_RELOC_CALL, "type");
+	equal((u32)(ask(VMI_3_IRET) >> 32), VMI_RELOC_JUMP, "IRET's type");
+	equal((u32)(ask(VMI_3_SYSEXIT) >> 32), VMI_RELOC_JUMP, "SYSEXIT's type");
+	none_changed("jumps to a VMM's stubs");
+	point("jumps to IRET and SYSEXIT stay");
+}
+
 static void jumps(void)
 {
 	u32 iret, sysexit, second, i, n, calls;
@@ -620,6 +632,13 @@ static void jumps(void)
 	memcpy(before, slots, sizeof(slots));
 	ask(VMI_3_GetCR0);
 	none_changed("another call");
+	if (rom_traps(&rom, VMI_ID_IRET)) {
+		stay();
+		jumps_run(slots[iret], slots[sysexit]);
+		jumps_run(slots[second], slots[sysexit]);
+		point("they are entered as the stubs are");
+		return;
+	}
 	equal((u32)(ask_with(VMI_3_EnableInterrupts, EFLAGS_IF) >> 32), VMI_RELOC_NONE, "type");
 	equal(slots[iret][0], 0xcf, "IRET");
 	equal(slots[second][0], 0xcf, "the other IRET");
@@ -797,6 +816,9 @@ void guest_main(void)
 		nothing("another CPU has called Init", 0);
 		return;
 	}
+	if (rom_traps(&rom,
+		      VMI_ID_APICWrite)) /* the VMM starts CPUs, and the ROM does not see it */
+		return;
 	VMI(&rom, APICWrite)(ICR_HIGH, APIC_ID_ABSENT);
 	VMI(&rom, APICWrite)(ICR_LOW, ICR_STARTUP | 0x99);
 	nothing("a CPU was started through the ROM", 0);

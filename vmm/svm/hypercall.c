@@ -22,7 +22,7 @@ static const struct {
 	{ TRAP_MMU, VMI_ID_SetPxE, VMI_ID_SetLinearMapping },
 	{ TRAP_MMU | TRAP_CPU, VMI_ID_FlushDeferredCalls, VMI_ID_SetLazyMode },
 	{ TRAP_IRQ | TRAP_TIME, VMI_ID_SetInitialAPState, VMI_ID_SetInitialAPState },
-	{ TRAP_IRQ | TRAP_TIME, VMI_ID_APICWrite, VMI_ID_APICRead_v13 },
+	{ TRAP_TIME, VMI_ID_APICWrite, VMI_ID_APICRead_v13 },
 	{ TRAP_TIME, VMI_ID_GetCycleFrequency, VMI_ID_WallclockUpdated },
 };
 

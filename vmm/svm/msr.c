@@ -12,6 +12,7 @@
 #define MSR_APIC_BASE 0x1b
 #define APIC_BASE_ADDRESS 0xfffff000u
 #define APIC_BASE_X2APIC 0x400u
+#define APIC_BASE_ENABLED 0x800u
 #define MSR_SYSCFG 0xc0010010 /* to IORRs and the tops of memory */
 #define MSR_TOP_MEM2 0xc001001d
 #define MSR_PATCH_LOADER 0xc0010020
@@ -55,6 +56,11 @@ static bool efer_write(struct vcpu *cpu, u64 value)
 	cpu->vmcb->efer = value | EFER_SVME;
 	cpu->vmcb->tlb_control = TLB_FLUSH;
 	return true;
+}
+
+bool apic_enabled(void)
+{
+	return rdmsr(MSR_APIC_BASE) & APIC_BASE_ENABLED;
 }
 
 static bool apic_base_write(struct vcpu *cpu, u64 value)

@@ -194,12 +194,13 @@ static void op_set_timer(struct vmm_vcpu *core, vmi_u64 deadline)
 
 static vmi_u32 op_apic_read(struct vmm_vcpu *core, vmi_u32 offset)
 {
-	return apic_read(of(core), offset);
+	return apic_enabled() ? apic_read(of(core), offset) : 0;
 }
 
 static void op_apic_write(struct vmm_vcpu *core, vmi_u32 offset, vmi_u32 value)
 {
-	apic_write(of(core), offset, value);
+	if (apic_enabled())
+		apic_write(of(core), offset, value);
 }
 
 static void op_set_ap_state(struct vmm_vcpu *core, vmi_u32 apic_id,

@@ -263,6 +263,7 @@ struct cpuid guest_cpuid(const struct vcpu *cpu, u32 leaf, u32 subleaf);
 void cpuid_exit(struct vcpu *cpu);
 void msr_start(u8 *bitmap);
 void msr_exit(struct vcpu *cpu);
+bool apic_enabled(void);
 void io_start(u8 *bitmap);
 enum exit_kind io_exit(struct vcpu *cpu);
 

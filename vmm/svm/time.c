@@ -35,7 +35,7 @@
 
 #define APIC_PPR 0xa0
 #define APIC_EOI 0xb0
-#define APIC_IRR_7 0x270 /* vectors e0 to ff */
+#define APIC_IRR(vector) (0x200u + ((vector) >> 5) * 0x10)
 #define APIC_SPURIOUS 0xf0
 #define APIC_INITIAL_COUNT 0x380
 #define APIC_CURRENT_COUNT 0x390
@@ -211,56 +211,78 @@ static void timer_load(struct vcpu *cpu)
 	*apic(APIC_INITIAL_COUNT) = (u32)ticks;
 }
 
+static u32 timer_vector(const struct vcpu *cpu)
+{
+	return lvtt_wired(cpu->lvtt) ? cpu->lvtt & LVTT_VECTOR : VECTOR_OWN;
+}
+
+static bool requested(u32 vector)
+{
+	return *apic(APIC_IRR(vector)) >> (vector & 31) & 1;
+}
+
+static void timer_stop(struct vcpu *cpu)
+{
+	*apic(APIC_INITIAL_COUNT) = 0;
+	*apic(APIC_LVTT) = cpu->lvtt;
+	cpu->timer_runs = false;
+}
+
+/* What the APIC has already requested cannot be taken back: timer_took() waits for it. */
 void timer_set(struct vcpu *cpu, u64 deadline)
 {
 	cpu->deadline = deadline;
-	if (deadline == VMM_NEVER) {
-		if (cpu->timer_runs) {
-			*apic(APIC_INITIAL_COUNT) = 0;
-			*apic(APIC_LVTT) = cpu->lvtt;
-		}
+	if (!apic_enabled()) {
 		cpu->timer_runs = false;
 		return;
 	}
-	if (!cpu->timer_runs) {
-		if (!(*apic(APIC_SPURIOUS) & SPURIOUS_ENABLED))
-			*apic(APIC_SPURIOUS) |= SPURIOUS_ENABLED;
-		cpu->lvtt = *apic(APIC_LVTT);
-		cpu->timer_runs = true;
-		lvtt_write(cpu, cpu->lvtt);
+	if (deadline == VMM_NEVER) {
+		if (!cpu->timer_runs)
+			return;
+		*apic(APIC_INITIAL_COUNT) = 0;
+		if (!requested(timer_vector(cpu)) && !requested(VECTOR_OWN))
+			timer_stop(cpu);
+		return;
 	}
-	timer_load(cpu);
+	if (cpu->timer_runs) {
+		timer_load(cpu);
+		return;
+	}
+	if (!(*apic(APIC_SPURIOUS) & SPURIOUS_ENABLED))
+		*apic(APIC_SPURIOUS) |= SPURIOUS_ENABLED;
+	cpu->timer_runs = true;
+	lvtt_write(cpu, *apic(APIC_LVTT));
 }
 
 void lvtt_write(struct vcpu *cpu, u32 value)
 {
 	cpu->lvtt = value;
-	if (cpu->timer_runs)
-		value = lvtt_wired(value) ? value & LVTT_VECTOR : VECTOR_OWN;
-	*apic(APIC_LVTT) = value;
+	*apic(APIC_LVTT) = cpu->timer_runs ? timer_vector(cpu) : value;
+	if (cpu->timer_runs && cpu->deadline != VMM_NEVER)
+		timer_load(cpu); /* what it has requested on another vector is not the timer's */
 }
 
 /* The guest may not let any in, and see in IRR that one waits, and wait for it to go. */
 bool timer_waits(const struct vcpu *cpu)
 {
 	return cpu->timer_runs && !lvtt_wired(cpu->lvtt) && *apic(APIC_PPR) < VECTOR_OWN &&
-	       *apic(APIC_IRR_7) >> (VECTOR_OWN & 31) == 1;
+	       *apic(APIC_IRR(VECTOR_OWN)) >> (VECTOR_OWN & 31) == 1;
 }
 
 bool timer_took(struct vcpu *cpu, u32 vector)
 {
 	u64 now;
-	u32 due;
+	u32 due = 0;
 
-	if (!cpu->timer_runs || vector != (*apic(APIC_LVTT) & LVTT_VECTOR))
+	if (!cpu->timer_runs || (vector != timer_vector(cpu) && vector != VECTOR_OWN))
 		return true;
 	now = time_clock(VMM_CLOCK_REAL);
-	if (now < cpu->deadline) { /* the reach, or rounding; or another one on that vector */
-		due = 0;
-		timer_load(cpu);
-	} else {
+	if (cpu->deadline == VMM_NEVER)
+		timer_stop(cpu);
+	else if (now < cpu->deadline || vector != timer_vector(cpu))
+		timer_load(cpu); /* the reach, or rounding; or another one on that vector */
+	else
 		due = vmm_timer_fired(cpu->core, now);
-	}
 	if (due & VMM_DUE_IRQ0)
 		pit_load(PIT_ONE_SHOT_0, PIT_CHANNEL_0, 1);
 	if ((due & VMM_DUE_LVTT) && lvtt_wired(cpu->lvtt))
