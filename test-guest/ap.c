@@ -10,6 +10,9 @@
  * RUN: {flat,high,pae},rom={vmi,vmi-13},smp=20
  * RUN: {flat,high,pae},rom=vmi,machine=bochs,smp=4
  * RUN: {high,pae},rom=vmi,machine=bochs,smp=4,x2apic
+ * RUN: {flat,high,pae},rom={vmi,vmi-13},smp=4,host=svm,trap=all
+ * RUN: pae,rom=vmi-6,smp=4,host=svm,trap=all
+ * RUN: pae,rom=vmi,smp=4,host=svm,{trap=none,trap=mmu}
  */
 #include "guest.h"
 
@@ -654,6 +657,30 @@ static void too_many(enum mode mode)
 	point("%u states at once", cpus);
 }
 
+/* Sent without the ROM: the native host does not see it, a VMM does. */
+static void unseen(enum mode mode)
+{
+	own_start();
+	set_state(0, mode);
+	directly = true;
+	if (rom_traps(&rom, VMI_ID_SetInitialAPState)) {
+		init_ipi(ids[0]);
+		startup(ids[0]);
+		arrived(0);
+		point("a STARTUP that only the VMM sees");
+		bare(0, "and without a state at the next one");
+		directly = false;
+		return;
+	}
+	bare(0, "a state, but a STARTUP that the ROM does not see");
+	directly = false;
+	own_start();
+	init_ipi(ids[0]);
+	startup(ids[0]);
+	arrived(0);
+	point("and in the state at the next one");
+}
+
 static void find_cpus(void)
 {
 	u32 id, want = option_number("cpus", 1) - 1;
@@ -711,15 +738,7 @@ void guest_main(void)
 	arrived(0);
 	point("of two states the second");
 
-	set_state(0, own);
-	directly = true;
-	bare(0, "a state, but a STARTUP that the ROM does not see");
-	directly = false;
-	own_start();
-	init_ipi(ids[0]);
-	startup(ids[0]);
-	arrived(0);
-	point("and in the state at the next one");
+	unseen(own);
 
 	if (cpus > 1) {
 		set_state(0, own);

@@ -1,17 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Every call of the table from 8 CPUs at once, each in an order of its own, for a
- * fixed count. Each CPU checks its results, and that nothing else has changed;
- * what they share is made so that a lost or a mixed result shows. CPUs beyond
- * the eighth are started again and again by those.
+ * Every call of the table from 8 CPUs at once, or as many as there are, each in an
+ * order of its own, for a fixed count. Each CPU checks its results, and that nothing
+ * else has changed; what they share is made so that a lost or a mixed result shows.
+ * Further CPUs are started again and again by those.
  *
  * RUN: {flat,high,pae},rom={vmi,vmi-13,vmi-6},smp=8,end=reset
  * RUN: {high,pae},rom={vmi,vmi-13},smp=16,cpu=max,rounds=12,end=reset
+ * RUN: {high,pae},rom={vmi,vmi-13,vmi-6},smp=4,host=svm,trap=all,rounds=12,end=reset
+ * RUN: high,rom=vmi,smp=4,callers=2,host=svm,trap=all,end=reset
  * RUN-FULL: {high,pae},rom={vmi,vmi-13},smp=16,rounds=50,end=reset,time=200
+ * RUN-FULL: flat,rom={vmi,vmi-13,vmi-6},smp=4,host=svm,trap=all,end=reset
+ * RUN-FULL: pae,rom=vmi,smp=4,host=svm,{trap=none,trap=time,trap=mmu,trap=cpu,trap=irq},end=reset
+ * RUN-FULL: {high,pae},rom={vmi,vmi-13},smp=4,callers=2,host=svm,trap=all,rounds=100,end=reset,time=200
  */
 #include "guest.h"
 
-#define CPUS 8
+#define CPUS 8 /* at most */
 
 #define APIC 0xfee00000
 #define APIC_ID 0x20
@@ -126,7 +131,7 @@ struct cpu {
 
 	u32 swap, swap_long; /* exclusive or of all that was put in and got out */
 	u32 sections;
-	u64 tsc, wall;
+	u64 tsc, cycles[2], wall;
 	u32 entry[8];
 	u32 target_starts;
 	u32 failures;
@@ -136,6 +141,7 @@ struct cpu {
 
 static struct cpu cpu[CPUS];
 static struct rom rom;
+static u32 cpus;    /* that make calls */
 static u32 targets; /* CPUs that are there to be started */
 static volatile bool over, go_on;
 static u32 rounds;
@@ -145,9 +151,16 @@ static volatile u32 io_lock, section_lock[2], section[2];
 static u32 swapped;
 static u64 swapped_long __attribute__((aligned(8))), set_long __attribute__((aligned(8)));
 static u64 frequency;
+static bool own_clock; /* counters that are not the TSC: the VMM's */
 static u64 relocation[VMI_CALL_COUNT];
+static u32 stub[VMI_CALL_COUNT]; /* on this host */
 static u32 *user_code;
 static u32 pages[CPUS][2];
+
+static u64 now(void)
+{
+	return ((vmi_GetCycleCounter_fn *)stub[VMI_ID_GetCycleCounter])(VMI_CYCLES_REAL);
+}
 
 static struct cpu *self(void)
 {
@@ -194,7 +207,7 @@ static struct registers *prepare(struct cpu *c, u32 call)
 	struct registers *in = &c->frame.in;
 	u32 i;
 
-	c->frame.target = (u32)rom.image + rom.record[call].stub;
+	c->frame.target = stub[call];
 	c->frame.jump = table[call].convention == VMI_CONV_JUMP;
 	for (i = 0; i < 4; i++)
 		c->frame.word[i] = random(c);
@@ -213,6 +226,9 @@ static u32 go_call(struct cpu *c, u32 call, u32 flags)
 
 	c->user = c->trapped = false;
 	enter(&c->frame);
+	if (virtual_flags && !virtual_flags->interrupts && !c->user)
+		c->frame.out.eflags &= ~EFLAGS_IF;
+	virtual_on();
 	if (c->user || c->trapped)
 		return 0;
 	if (kept & VMI_A)
@@ -712,7 +728,7 @@ TORTURE(Pause)
 
 static void arm(struct cpu *c, u64 distance)
 {
-	c->alarm.expiry = rdtsc() + distance;
+	c->alarm.expiry = now() + distance;
 	c->alarm.armed = true;
 	c->alarms++;
 	PREPARE(SetAlarm);
@@ -844,7 +860,7 @@ TORTURE(SetInitialAPState)
 	icr(c, t->id, ICR_INIT);
 	TWO(SetInitialAPState, address, t->id);
 	icr(c, t->id, ICR_STARTUP | 0x9000 >> 12);
-	for (end = rdtsc() + 10 * frequency; !t->came && rdtsc() < end;)
+	for (end = now() + 10 * frequency; !t->came && now() < end;)
 		__asm__ volatile("pause");
 	check(c, t->came, 1, "arrivals");
 	if (!t->came)
@@ -1345,7 +1361,7 @@ static bool on_ipi(struct trap *trap)
 /* To another CPU, with the sender's vector, once the last one has arrived. */
 static void send(struct cpu *c)
 {
-	struct cpu *to = &cpu[random(c) % CPUS];
+	struct cpu *to = &cpu[random(c) % cpus];
 
 	if (to->received[c->index] != c->sent[to->index])
 		return;
@@ -1391,9 +1407,12 @@ TORTURE(GetCycleFrequency)
 
 TORTURE(GetCycleCounter)
 {
-	ONE(GetCycleCounter, random(c) & 1);
-	check(c, out64(c) >= c->tsc, true, "time goes on");
-	c->tsc = out64(c);
+	u32 which = random(c) & 1;
+	u64 *last = own_clock ? &c->cycles[which] : &c->tsc;
+
+	ONE(GetCycleCounter, which);
+	check(c, out64(c) >= *last, true, "time goes on");
+	*last = out64(c);
 }
 
 static bool on_lvtt(struct trap *trap)
@@ -1403,7 +1422,7 @@ static bool on_lvtt(struct trap *trap)
 	(void)trap;
 	check(c, c->alarm.armed, true, "an alarm that was set");
 	/* Without -icount a loaded machine measures its clocks badly; alarm.c is exact. */
-	check(c, rdtsc() + 100000 >= c->alarm.expiry, true, "an alarm in time");
+	check(c, now() + 100000 >= c->alarm.expiry, true, "an alarm in time");
 	c->alarm.armed = false;
 	c->fired++;
 	VMI(&rom, APICWrite)(APIC_EOI, 0);
@@ -1422,7 +1441,7 @@ TORTURE(SetAlarm)
  */
 TORTURE(CancelAlarm)
 {
-	u64 expiry = rdtsc() + 1000 * frequency;
+	u64 expiry = now() + 1000 * frequency;
 
 	if (c->alarm.armed)
 		return;
@@ -1536,7 +1555,7 @@ static void run(struct cpu *c)
 			torture[c->call](c);
 		}
 	__asm__ volatile("sti");
-	for (end = rdtsc() + 10 * frequency; c->alarm.armed && rdtsc() < end;)
+	for (end = now() + 10 * frequency; c->alarm.armed && now() < end;)
 		__asm__ volatile("pause");
 	check(c, c->alarm.armed, false, "the last alarm");
 }
@@ -1546,6 +1565,7 @@ static void start(struct cpu *c)
 	c->id = apic_id();
 	c->random = 0x12345678 + c->index * 0x1111111;
 	own_tables(c);
+	virtual_on();
 	VMI(&rom, APICWrite)(APIC_SVR, 0x1ff);
 	VMI(&rom, APICWrite)(APIC_LVTT, VECTOR_LVTT);
 }
@@ -1571,10 +1591,12 @@ static void share(void)
 	u32 i, type;
 
 	frequency = VMI(&rom, GetCycleFrequency)();
+	own_clock = rom_traps(&rom, VMI_ID_GetCycleCounter);
 	set_long = swapped_long = (u64)partner(0) << 32;
 	for (i = 0; i < VMI_CALL_COUNT; i++) {
 		u32 number = rom_number(&rom, i);
 
+		stub[i] = rom_call(&rom, i);
 		if (number == VMI_NO)
 			continue;
 		relocation[i] = VMI(&rom, GetRelocationInfo)(number);
@@ -1583,7 +1605,7 @@ static void share(void)
 	}
 	user_code = user_page();
 	memcpy(user_code, "\xcd\x80", 2);
-	for (i = 0; i < CPUS && paging(); i++) {
+	for (i = 0; i < cpus && paging(); i++) {
 		pages[i][0] = to_phys(page());
 		pages[i][1] = to_phys(page());
 		*(u32 *)phys(pages[i][0]) = pages[i][0];
@@ -1594,7 +1616,7 @@ static void share(void)
 	on_trap(VECTOR_UD, on_fault);
 	on_trap(VECTOR_GP, on_fault);
 	on_trap(VECTOR_LVTT, on_lvtt);
-	for (i = 0; i < CPUS; i++)
+	for (i = 0; i < cpus; i++)
 		on_trap(VECTOR_FROM + i, on_ipi);
 }
 
@@ -1603,8 +1625,8 @@ static bool all_received(void)
 {
 	u32 i, j;
 
-	for (i = 0; i < CPUS; i++)
-		for (j = 0; j < CPUS; j++)
+	for (i = 0; i < cpus; i++)
+		for (j = 0; j < cpus; j++)
 			if (cpu[j].received[i] != cpu[i].sent[j])
 				return false;
 	return true;
@@ -1615,7 +1637,7 @@ static void report(void)
 	u32 i, j, sections = 0, swap = swapped, swap_long = (u32)swapped_long, starts = 0,
 		  alarms = 0, ipis = 0;
 
-	for (i = 0; i < CPUS; i++) {
+	for (i = 0; i < cpus; i++) {
 		struct cpu *c = &cpu[i];
 
 		for (j = 0; j < c->failures && j < ARRAY_SIZE(c->failure); j++)
@@ -1624,7 +1646,7 @@ static void report(void)
 			       c->failure[j].want);
 		equal(c->failures, 0, "failures");
 		equal(c->fired, c->alarms, "alarms fired");
-		for (j = 0; j < CPUS; j++)
+		for (j = 0; j < cpus; j++)
 			equal(cpu[j].received[i], c->sent[j], "interrupts received");
 		point("CPU %u: %u calls", c->id, rounds * VMI_CALL_COUNT);
 		sections += c->sections;
@@ -1632,7 +1654,7 @@ static void report(void)
 		swap_long ^= c->swap_long;
 		starts += c->target_starts;
 		alarms += c->fired;
-		for (j = 0; j < CPUS; j++)
+		for (j = 0; j < cpus; j++)
 			ipis += c->sent[j];
 	}
 	equal(section[0] + section[1], sections, "critical sections");
@@ -1642,7 +1664,7 @@ static void report(void)
 	point("exchanges lose nothing");
 	print("# %u alarms, %u interprocessor interrupts, %u processors started, %u sections\n",
 	      alarms, ipis, starts, sections);
-	expect(alarms >= CPUS * rounds && ipis >= rounds, "few interrupts");
+	expect(alarms >= cpus * rounds && ipis >= rounds, "few interrupts");
 	equal(starts, targets * ((rounds + STARTS_ROUNDS - 1) / STARTS_ROUNDS),
 	      "processors started");
 	point("alarms and interrupts come to the CPU that asked for them");
@@ -1650,46 +1672,49 @@ static void report(void)
 
 void guest_main(void)
 {
-	u32 i, cpus = option_number("cpus", 1);
+	u32 i, all = option_number("cpus", 1);
 	u64 end;
 
 	if (!rom_find(&rom, option_number("major", 3)) || rom_init(&rom))
 		bail("no ROM");
+	cpus = option_number("callers", CPUS);
+	if (cpus > all)
+		cpus = all;
 	rounds = option_number("rounds", 24);
 	share();
-	for (i = 1; i < CPUS; i++) {
+	for (i = 1; i < cpus; i++) {
 		if (!cpu_start(i, ap))
 			bail("CPU %u does not come", i);
 		while (ready != i)
 			__asm__ volatile("pause");
 	}
-	for (i = CPUS; i < cpus && targets < CPUS; i++)
+	for (i = cpus; i < all && targets < CPUS; i++)
 		target[targets++].id = i;
 	start(&cpu[0]);
 	begin = true;
 	run(&cpu[0]);
-	end = rdtsc() + 60 * frequency;
-	for (i = 0; i < CPUS;) {
+	end = now() + 60 * frequency;
+	for (i = 0; i < cpus;) {
 		if (!i || cpu[i].done)
 			i++;
-		else if (rdtsc() > end)
+		else if (now() > end)
 			break;
 		__asm__ volatile("sti");
 	}
-	for (i = 1; i < CPUS; i++)
+	for (i = 1; i < cpus; i++)
 		expect(cpu[i].done, "CPU %u hangs: round %u, %s", i, cpu[i].round,
 		       call_name[cpu[i].call]);
 	point("every CPU comes to its end");
-	for (end = rdtsc() + 2 * frequency; !all_received() && rdtsc() < end;)
+	for (end = now() + 2 * frequency; !all_received() && now() < end;)
 		__asm__ volatile("sti; pause");
 	report();
 	over = true;
 	for (i = 0; i < 1000; i++)
 		inb(0x80);
-	for (i = 0; i < CPUS; i++)
+	for (i = 0; i < cpus; i++)
 		expect(!cpu[i].stopped, "CPU %u is awake again", i);
 	point("Shutdown on several CPUs at once");
-	plan(13);
+	plan(cpus + 5);
 	go_on = true;
 	stop(&cpu[0]);
 }

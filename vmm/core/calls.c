@@ -635,7 +635,7 @@ CALL(Shutdown, NEED(shutdown))
 #define SELECTOR_RPL 3u
 #define APIC_ID_LAST 254
 
-/* As rom/start.c: what cannot be used is not kept. */
+/* As rom/start.c: what cannot be used is not kept, nor what was there before. */
 static bool ap_usable(const struct vmi_ap_state *ap)
 {
 	const vmi_u16 *selectors = &ap->cs; /* SS DS ES FS GS LDTR */
@@ -691,16 +691,15 @@ CALL(SetInitialAPState, NEED(set_ap_state))
 {
 	bool physical = vcpu->vm->revision == 13; /* once: another vCPU may attach */
 	struct vmi_ap_state ap;
+	bool known;
 
 	if (regs->edx > APIC_ID_LAST)
 		return DONE;
 	if (physical && !OPS->physical)
 		return core_refuse(vcpu, regs);
-	if (!read_ap_state(vcpu, physical, regs->eax, &ap))
-		return core_fault(vcpu, regs, "state", regs->eax, NOT_MAPPED);
-	if (ap_usable(&ap))
-		OPS->set_ap_state(vcpu, regs->edx, &ap);
-	return DONE;
+	known = read_ap_state(vcpu, physical, regs->eax, &ap);
+	OPS->set_ap_state(vcpu, regs->edx, known && ap_usable(&ap) ? &ap : NULL);
+	return known ? DONE : core_fault(vcpu, regs, "state", regs->eax, NOT_MAPPED);
 }
 
 /* ------------------------------------------------------------------------

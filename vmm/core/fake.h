@@ -40,6 +40,7 @@ struct fake {
 	u32 apic[0x40];
 	u32 apic_id;
 	struct vmi_ap_state ap;
+	bool ap_bare; /* it has none */
 	struct vmm_hint hint;
 	u32 entry, entry_flags, invalidated;
 	u32 attached_at;
@@ -312,7 +313,9 @@ static void fake_set_ap_state(struct vmm_vcpu *vcpu, u32 apic_id, const struct v
 	(void)vcpu;
 	fake.ap_states++;
 	fake.apic_id = apic_id;
-	fake.ap = *ap;
+	fake.ap_bare = !ap;
+	if (ap)
+		fake.ap = *ap;
 }
 
 static void fake_wbinvd(struct vmm_vcpu *vcpu)

@@ -1293,23 +1293,28 @@ static void ap_state(void)
 	BEGIN;
 	memcpy((u8 *)word(3, 0) + 0xfc1, &ap, sizeof(ap));
 	FACT(DONE_(GOOD(SetInitialAPState, AT(3, 0xfc1), 7, 0, 0, 0)) && fake.ap_states == 1 &&
-	     fake.apic_id == 7 && !memcmp(&fake.ap, &ap, sizeof(ap)));
+	     fake.apic_id == 7 && !fake.ap_bare && !memcmp(&fake.ap, &ap, sizeof(ap)));
 	FACT(DONE_(BAD(SetInitialAPState, AT(3, 0xfc1), 255, 0, 0, 0)) && fake.ap_states == 1);
 	FACT(stopped_with(BAD(SetInitialAPState, AT(4, 0xfc1), 7, 0, 0, 0),
 			  "SetInitialAPState: state c0004fc1 is not mapped"));
+	FACT(fake.ap_states == 2 && fake.apic_id == 7 && fake.ap_bare);
 	ap.gdtr_limit = 0xf8;
 	memcpy(word(3, 0), &ap, sizeof(ap));
-	FACT(DONE_(call(ROW(SetInitialAPState), AT(3, 0), 7, 0, 0, 0)) && fake.ap_states == 2);
+	FACT(DONE_(call(ROW(SetInitialAPState), AT(3, 0), 7, 0, 0, 0)) && fake.ap_states == 3 &&
+	     !fake.ap_bare);
 	ap.gdtr_limit = 0x8f;
 	memcpy(word(3, 0), &ap, sizeof(ap));
-	FACT(DONE_(call(ROW(SetInitialAPState), AT(3, 0), 7, 0, 0, 0)) && fake.ap_states == 3);
-	fake.ap_states = 1;
+	FACT(DONE_(call(ROW(SetInitialAPState), AT(3, 0), 7, 0, 0, 0)) && fake.ap_states == 4 &&
+	     !fake.ap_bare);
 #define UNUSABLE(member, value)                                                                    \
 	do {                                                                                       \
 		struct vmi_ap_state bad_ap = ap;                                                   \
 		bad_ap.member = (value);                                                           \
 		memcpy(word(3, 0), &bad_ap, sizeof(ap));                                           \
-		FACT(DONE_(BAD(SetInitialAPState, AT(3, 0), 7, 0, 0, 0)) && fake.ap_states == 1);  \
+		fake.ap_bare = false;                                                              \
+		fake.apic_id = 0;                                                                  \
+		FACT(DONE_(BAD(SetInitialAPState, AT(3, 0), 7, 0, 0, 0)) && fake.ap_bare &&        \
+		     fake.apic_id == 7);                                                           \
 	} while (0)
 	UNUSABLE(cr0, 0x00050023);
 	UNUSABLE(cr0, 0x80050022);
@@ -1323,20 +1328,22 @@ static void ap_state(void)
 	UNUSABLE(ss, 0x100);
 	UNUSABLE(ldtr, 0x0c);
 	UNUSABLE(ldtr, 0);
-	END("SetInitialAPState: what cannot be used is not kept");
+	END("SetInitialAPState: what cannot be used is not kept, nor what was before");
 	vm.revision = 13;
+	fake.ap_states = 0;
 	BEGIN;
 	memcpy((u8 *)word(3, 0) + 0xfc1, &ap, sizeof(ap));
 	FACT(DONE_(call(ROW(SetInitialAPState), 3 * PAGE + 0xfc1, 9, 0, 0, 0)) &&
-	     fake.ap_states == 2 && !memcmp(&fake.ap, &ap, sizeof(ap)));
+	     fake.ap_states == 1 && !fake.ap_bare && !memcmp(&fake.ap, &ap, sizeof(ap)));
 	FACT(stopped_with(call(ROW(SetInitialAPState), AT(3, 0xfc1), 7, 0, 0, 0),
 			  "SetInitialAPState: state c0003fc1 is not mapped"));
 	FACT(stopped_with(call(ROW(SetInitialAPState), 4 * PAGE + 0xfc1, 7, 0, 0, 0),
 			  "SetInitialAPState: state 00004fc1 is not mapped"));
 	FACT(stopped_with(call(ROW(SetInitialAPState), 0xffffffc1, 7, 0, 0, 0),
 			  "SetInitialAPState: state ffffffc1 is not mapped"));
+	FACT(fake.ap_states == 4 && fake.ap_bare);
 	ops.physical = NULL;
-	FACT(REFUSED(call(ROW(SetInitialAPState), 3 * PAGE, 9, 0, 0, 0)) && fake.ap_states == 2);
+	FACT(REFUSED(call(ROW(SetInitialAPState), 3 * PAGE, 9, 0, 0, 0)) && fake.ap_states == 4);
 	END("SetInitialAPState: a physical address in 13.x");
 	BEGIN;
 	FACT(GOOD(Reboot, 0, 0, 0, 0, 0) == VMM_STOPPED && fake.reboots == 1);

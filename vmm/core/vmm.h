@@ -179,7 +179,11 @@ struct vmm_ops {
 	/* Local APIC; offset: a multiple of 16 up to 3f0. Both or none. */
 	vmi_u32 (*apic_read)(struct vmm_vcpu *, vmi_u32 offset);
 	void (*apic_write)(struct vmm_vcpu *, vmi_u32 offset, vmi_u32 value);
-	/* The state, checked, in which the CPU with that APIC ID starts at its next STARTUP IPI. */
+	/*
+	 * The state, checked, in which the CPU with that APIC ID starts at its next STARTUP IPI,
+	 * however that is sent. It replaces the one before. NULL: as on the bare machine. There
+	 * may be no such CPU.
+	 */
 	void (*set_ap_state)(struct vmm_vcpu *, vmi_u32 apic_id, const struct vmi_ap_state *);
 
 	/* Caches; INVD does it as well. */

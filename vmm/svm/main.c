@@ -14,7 +14,6 @@
 #define SEGMENT_DATA 0x93
 #define SEGMENT_LDT 0x82
 #define SEGMENT_TSS 0x8b
-#define CPU_FAMILY_6 0x600
 
 void svm_main(void) NORETURN;
 
@@ -59,7 +58,7 @@ void cpu_reset(struct vcpu *cpu)
 	const struct vmcb_segment table = { 0, 0, 0xffff, 0 };
 
 	memset(&cpu->regs, 0, sizeof(cpu->regs));
-	cpu->regs.edx = CPU_FAMILY_6;
+	cpu->regs.edx = cpuid(1, 0).eax;
 	vmcb->cs = (struct vmcb_segment){ 0, SEGMENT_CODE, 0xffff, 0 };
 	vmcb->ds = vmcb->es = vmcb->ss = vmcb->fs = vmcb->gs = data;
 	vmcb->gdtr = vmcb->idtr = table;

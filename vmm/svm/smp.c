@@ -24,6 +24,7 @@
 #define ICR_ASSERT 0x4000u
 #define ICR_LEVEL 0x8000u
 #define ICR_SHORTHAND(icr) ((icr) >> 18 & 3)
+#define ICR_SHORTHANDS 0xc0000u
 #define ICR_ALL_BUT_SELF 0xc0000u
 #define TO_SELF 1
 #define TO_ALL 2
@@ -143,11 +144,12 @@ void smp_requests(struct vcpu *cpu)
 		if (stopped)
 			smp_stop();
 		attach_update(cpu);
-		if (__atomic_exchange_n(&cpu->init, false, __ATOMIC_SEQ_CST)) {
+		if (cpu->init) {
 			if (cpu->number == 0)
 				stop(cpu, "INIT of the first processor");
+			cpu->waiting = true; /* first: a STARTUP that comes now is not lost */
+			__atomic_store_n(&cpu->init, false, __ATOMIC_SEQ_CST);
 			cpu_reset(cpu);
-			cpu->waiting = true;
 		}
 		if (!cpu->waiting)
 			return;
@@ -196,6 +198,9 @@ static void init_or_startup(struct vcpu *cpu, u32 icr)
 		if (hit)
 			request(to, icr);
 	}
+	/* For the guest to read: a processor that runs ignores it. */
+	if ((icr & ICR_MODE) == ICR_STARTUP)
+		ipi(cpu->apic_id, icr & ~ICR_SHORTHANDS);
 }
 
 u32 apic_read(struct vcpu *cpu, u32 offset)

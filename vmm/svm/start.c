@@ -14,8 +14,9 @@ void ap_state_set(u32 apic_id, const struct vmi_ap_state *state)
 	for (i = 0; i < cpus; i++) {
 		if (vcpus[i].apic_id != apic_id)
 			continue;
-		states[i] = *state;
-		__atomic_store_n(&wanted[i], true, __ATOMIC_RELEASE);
+		if (state)
+			states[i] = *state;
+		__atomic_store_n(&wanted[i], state != NULL, __ATOMIC_RELEASE);
 	}
 }
 

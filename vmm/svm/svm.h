@@ -267,7 +267,10 @@ bool apic_enabled(void);
 void io_start(u8 *bitmap);
 enum exit_kind io_exit(struct vcpu *cpu);
 
-/* start.c: the state at a vCPU's next STARTUP, and that it starts so; false: as the processor does */
+/*
+ * start.c: the state at a vCPU's next STARTUP, or NULL; and that it starts so; false: as the
+ * processor does.
+ */
 void ap_state_set(u32 apic_id, const struct vmi_ap_state *state);
 bool ap_state_enter(struct vcpu *cpu);
 
