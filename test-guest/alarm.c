@@ -8,6 +8,7 @@
  * RUN: flat,rom=vmi,cpu=max,icount,clock=tsc,days={210,11000}
  * RUN: {flat,pae},rom=vmi,icount,host=svm,trap={time,all}
  * RUN: pae,rom=vmi,icount,host=svm,trap=irq,rules
+ * RUN-FULL: pae,rom=vmi,icount,host=svm,trap={none,mmu,cpu},rules
  * RUN-FULL: high,rom={vmi,vmi-13},icount,host=svm,trap={time,all}
  * RUN-FULL: {high,pae},rom=vmi,icount,apic=unmapped,host=svm,trap={time,all}
  * RUN-FULL: pae,rom=vmi,machine=bochs,mips=1000,rules,time=240
@@ -799,7 +800,7 @@ void guest_main(void)
 	two_alarms();
 	rearming();
 	divider();
-	if (rom_traps(&rom, VMI_ID_IRET) && !traps) /* the ROM's stores to the local APIC exit */
+	if (option("svm") && !traps) /* the ROM's stores to the local APIC exit */
 		race(&wirings[0], 20000, 20);
 	else
 		race(&wirings[0], 1000, 1);
