@@ -124,6 +124,7 @@ struct vcpu {
 	u64 deadline;	 /* ns: the core's timer (time.c) */
 	u32 lvtt;	 /* the guest's LVTT while the timer has it */
 	bool timer_runs; /* LVTT is the hypervisor's */
+	bool own_vector; /* LVTT has VECTOR_OWN, or had it and an interrupt waits (time.c) */
 
 	u32 nested_tables; /* in use, of the pool */
 	u32 exits[EXIT_KIND_COUNT];

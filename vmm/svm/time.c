@@ -221,11 +221,21 @@ static bool requested(u32 vector)
 	return *apic(APIC_IRR(vector)) >> (vector & 31) & 1;
 }
 
+/* The vector is not the hypervisor's alone: Linux has one for IPIs there. */
+static void lvtt_load(struct vcpu *cpu, u32 value)
+{
+	*apic(APIC_LVTT) = value;
+	if (cpu->timer_runs && value == VECTOR_OWN)
+		cpu->own_vector = true;
+	else if (cpu->own_vector)
+		cpu->own_vector = requested(VECTOR_OWN);
+}
+
 static void timer_stop(struct vcpu *cpu)
 {
 	*apic(APIC_INITIAL_COUNT) = 0;
-	*apic(APIC_LVTT) = cpu->lvtt;
 	cpu->timer_runs = false;
+	lvtt_load(cpu, cpu->lvtt);
 }
 
 /* What the APIC has already requested cannot be taken back: timer_took() waits for it. */
@@ -240,7 +250,7 @@ void timer_set(struct vcpu *cpu, u64 deadline)
 		if (!cpu->timer_runs)
 			return;
 		*apic(APIC_INITIAL_COUNT) = 0;
-		if (!requested(timer_vector(cpu)) && !requested(VECTOR_OWN))
+		if (!requested(timer_vector(cpu)) && !(cpu->own_vector && requested(VECTOR_OWN)))
 			timer_stop(cpu);
 		return;
 	}
@@ -257,7 +267,7 @@ void timer_set(struct vcpu *cpu, u64 deadline)
 void lvtt_write(struct vcpu *cpu, u32 value)
 {
 	cpu->lvtt = value;
-	*apic(APIC_LVTT) = cpu->timer_runs ? timer_vector(cpu) : value;
+	lvtt_load(cpu, cpu->timer_runs ? timer_vector(cpu) : value);
 	if (cpu->timer_runs && cpu->deadline != VMM_NEVER)
 		timer_load(cpu); /* what it has requested on another vector is not the timer's */
 }
@@ -273,8 +283,11 @@ bool timer_took(struct vcpu *cpu, u32 vector)
 {
 	u64 now;
 	u32 due = 0;
+	bool own = vector == VECTOR_OWN && cpu->own_vector;
 
-	if (!cpu->timer_runs || (vector != timer_vector(cpu) && vector != VECTOR_OWN))
+	if (own)
+		cpu->own_vector = cpu->timer_runs && timer_vector(cpu) == VECTOR_OWN;
+	else if (!cpu->timer_runs || vector != timer_vector(cpu))
 		return true;
 	now = time_clock(VMM_CLOCK_REAL);
 	if (cpu->deadline == VMM_NEVER)
