@@ -121,7 +121,5 @@ void svm_exit(struct regs *regs)
 	} while (cpu->wake);
 	if (cpu->nmi_pending)
 		nmi_deliver(cpu);
-	vmcb->eax = regs->eax;
-	vmcb->esp = regs->esp;
-	regs->eax = (u32)vmcb;
+	registers_to_vmcb(cpu);
 }

@@ -20,7 +20,6 @@
 #define INFO_COMMAND_LINE 0x04u
 #define INFO_MODULES 0x08u
 #define INFO_RANGES 0x40u
-#define RANGE_RAM 1
 
 #define ELF_MAGIC 0x464c457fu
 #define ELF_LOAD 1

@@ -3,7 +3,7 @@
  * Interrupts and NMIs of the host. The processor keeps them waiting until the
  * host opens the gates, where the handler below notes what came.
  *
- * Interrupts are the guest's own unless trap=irq: then each exits, and is
+ * Interrupts are the guest's own unless trap=irq or time: then each exits, and is
  * acknowledged when the guest can have it, one at a time, so that the interrupt
  * controllers are in the state that the guest expects. Until then physical
  * interrupts are held (IF is clear at VMRUN), and a virtual interrupt that is

@@ -158,8 +158,6 @@ void svm_main(void)
 	rom_start();
 	if (!rom_next(cpu))
 		guest_load(cpu);
-	cpu->vmcb->eax = cpu->regs.eax;
-	cpu->vmcb->esp = cpu->regs.esp;
-	cpu->regs.eax = (u32)cpu->vmcb;
+	registers_to_vmcb(cpu);
 	svm_run(cpu);
 }

@@ -10,7 +10,6 @@
 #define INFO_COMMAND_LINE 0x04
 #define INFO_MODULES 0x08
 #define INFO_RANGES 0x40
-#define RANGE_RAM 1
 #define R_386_RELATIVE 8
 #define IMAGE_ALIGNMENT 0x10000u
 

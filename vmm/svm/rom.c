@@ -13,8 +13,7 @@
 #define ROM_AREA_SIZE 0x20000u
 #define ROM_BLOCK 512u
 #define BASE_MEMORY 0x413u /* KiB */
-#define RANGE_RAM 1
-#define RETURN 0x7c00u /* where POST returns to, and its line */
+#define RETURN 0x7c00u	   /* where POST returns to, and its line */
 #define STACK 0x7c00u
 
 static u8 area[ROM_AREA_SIZE] PAGE_ALIGNED;
@@ -80,25 +79,21 @@ static void map(u32 from, u32 to, u32 flags)
 /* The first 2 KiB boundary that has room behind it. */
 static u32 find_place(const struct module *module)
 {
-	u32 from = ROM_AREA, end;
+	u32 from = ROM_AREA, end = from; /* free in between */
 
-	while (from < ROM_AREA + ROM_AREA_SIZE) {
-		struct vmi_rom_header *image = header(from);
+	while (end - from < module->size) {
+		const struct vmi_rom_header *image = header(end);
 
-		for (end = from; end < ROM_AREA + ROM_AREA_SIZE && end < from + module->size;
-		     end += VMI_SCAN_STEP) {
-			image = header(end);
-			if (image->rom_signature == VMI_ROM_SIGNATURE && image->rom_length)
-				break;
-		}
-		if (end >= from + module->size)
-			return from;
 		if (end >= ROM_AREA + ROM_AREA_SIZE)
-			break;
-		end += image->rom_length * ROM_BLOCK;
-		from = (end + VMI_SCAN_STEP - 1) & -VMI_SCAN_STEP;
+			fail("%s: no room in the option ROM area", module->text);
+		if (image->rom_signature == VMI_ROM_SIGNATURE && image->rom_length) {
+			end += (image->rom_length * ROM_BLOCK + VMI_SCAN_STEP - 1) & -VMI_SCAN_STEP;
+			from = end;
+		} else {
+			end += VMI_SCAN_STEP;
+		}
 	}
-	fail("%s: no room in the option ROM area", module->text);
+	return from;
 }
 
 /* The guest's memory ends where POST says. */

@@ -36,7 +36,7 @@ static bool load(struct vcpu *cpu, struct vmcb_segment *to, bool code, bool stac
 	const struct vmcb *vmcb = cpu->vmcb;
 	u32 selector = to->selector, cpl = vmcb->cpl, rpl = selector & SELECTOR_RPL, dpl;
 	const struct vmcb_segment *table = selector & SELECTOR_LOCAL ? &vmcb->ldtr : &vmcb->gdtr;
-	struct vmcb_segment new;
+	struct vmcb_segment loaded;
 	u64 descriptor;
 
 	if (!(selector & ~SELECTOR_RPL)) {
@@ -47,32 +47,33 @@ static bool load(struct vcpu *cpu, struct vmcb_segment *to, bool code, bool stac
 	    (selector | 7) > table->limit ||
 	    guest_read(cpu, (u32)table->base + (selector & ~7u), &descriptor, 8) < 8)
 		return false;
-	new = segment(selector, descriptor);
-	dpl = ATTRIBUTE_DPL(new.attributes);
-	if (!(new.attributes &ATTRIBUTE_S) || !(new.attributes &ATTRIBUTE_P))
+	loaded = segment(selector, descriptor);
+	dpl = ATTRIBUTE_DPL(loaded.attributes);
+	if (!(loaded.attributes & ATTRIBUTE_S) || !(loaded.attributes & ATTRIBUTE_P))
 		return false;
 	if (code) {
-		if (!(new.attributes &ATTRIBUTE_CODE) ||
-		    (new.attributes &ATTRIBUTE_CONFORMING ? dpl > cpl : dpl != cpl))
+		if (!(loaded.attributes & ATTRIBUTE_CODE) ||
+		    (loaded.attributes & ATTRIBUTE_CONFORMING ? dpl > cpl : dpl != cpl))
 			return false;
 	} else if (stack) {
-		if ((new.attributes &(ATTRIBUTE_CODE | ATTRIBUTE_WRITABLE)) != ATTRIBUTE_WRITABLE ||
+		if ((loaded.attributes & (ATTRIBUTE_CODE | ATTRIBUTE_WRITABLE)) !=
+			    ATTRIBUTE_WRITABLE ||
 		    dpl != cpl || rpl != cpl)
 			return false;
 	} else {
-		u32 kind = new.attributes &(ATTRIBUTE_CODE | ATTRIBUTE_CONFORMING);
+		u32 kind = loaded.attributes & (ATTRIBUTE_CODE | ATTRIBUTE_CONFORMING);
 
-		if ((kind & ATTRIBUTE_CODE) && !(new.attributes &ATTRIBUTE_WRITABLE))
+		if ((kind & ATTRIBUTE_CODE) && !(loaded.attributes & ATTRIBUTE_WRITABLE))
 			return false;
 		if (kind != (ATTRIBUTE_CODE | ATTRIBUTE_CONFORMING) && (dpl < cpl || dpl < rpl))
 			return false;
 	}
-	if (!(new.attributes &ATTRIBUTE_ACCESSED)) {
-		new.attributes |= ATTRIBUTE_ACCESSED;
+	if (!(loaded.attributes & ATTRIBUTE_ACCESSED)) {
+		loaded.attributes |= ATTRIBUTE_ACCESSED;
 		descriptor |= 1ull << 40;
 		guest_write(cpu, (u32)table->base + (selector & ~7u), &descriptor, 8);
 	}
-	*to = new;
+	*to = loaded;
 	return true;
 }
 

@@ -85,9 +85,7 @@ void smp_enter(struct vcpu *cpu)
 	__atomic_fetch_add(&entered, 1, __ATOMIC_SEQ_CST);
 	clgi();
 	smp_requests(cpu);
-	cpu->vmcb->eax = cpu->regs.eax;
-	cpu->vmcb->esp = cpu->regs.esp;
-	cpu->regs.eax = (u32)cpu->vmcb;
+	registers_to_vmcb(cpu);
 	svm_run(cpu);
 }
 

@@ -146,6 +146,7 @@ extern u32 cpus;
 #define MAX_MODULES 4
 #define MAX_RANGES 32
 #define TEXT_SIZE 1024
+#define RANGE_RAM 1
 
 struct boot {
 	char text[TEXT_SIZE];
@@ -157,7 +158,7 @@ struct boot {
 	u32 ranges;
 	struct range {
 		u64 base, size;
-		u32 type;
+		u32 type;    /* RANGE_RAM, or not */
 	} range[MAX_RANGES]; /* E820, without the hypervisor */
 	u32 top;	     /* the guest's memory ends here, the hypervisor begins */
 	u32 end;	     /* and ends */
@@ -360,6 +361,14 @@ extern const u8 ap_code[], ap_code_end[];
 extern const u8 interrupt_entries[256][16];
 extern const u8 wait_test[], wait_halt[];
 extern u64 host_gdt[3];
+
+/* What VMRUN takes from the VMCB, and the VMCB for svm_run(). */
+static inline void registers_to_vmcb(struct vcpu *cpu)
+{
+	cpu->vmcb->eax = cpu->regs.eax;
+	cpu->vmcb->esp = cpu->regs.esp;
+	cpu->regs.eax = (u32)cpu->vmcb;
+}
 
 /* Runs the guest: VMRUN, svm_exit(), and again. */
 void svm_run(struct vcpu *cpu) NORETURN;
