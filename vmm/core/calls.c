@@ -199,17 +199,23 @@ static const char *find_descriptor(struct vmm_vcpu *vcpu, u32 selector, u32 *whe
 	return NULL;
 }
 
+/* Where the ROM may write SS0 and ESP0 without a trap. */
+static void keep_tss(struct vmm_vcpu *vcpu, u64 descriptor)
+{
+	bool writable = !OPS->kernel_stack &&
+			((u32)(descriptor >> 32) & DESC_TYPE & ~DESC_BUSY) == DESC_TSS;
+
+	vcpu->shared->tss = writable ? desc_base(descriptor) : 0;
+}
+
 void core_find_tss(struct vmm_vcpu *vcpu, u32 tr)
 {
 	u64 descriptor;
 	u32 where;
 
-	vcpu->shared->tss = 0;
-	if (OPS->kernel_stack || !OPS->get_gdt || !(tr & ~3u) ||
-	    find_descriptor(vcpu, tr, &where, &descriptor))
-		return;
-	if (((u32)(descriptor >> 32) & DESC_TYPE & ~DESC_BUSY) == DESC_TSS)
-		vcpu->shared->tss = desc_base(descriptor);
+	if (!OPS->get_gdt || !(tr & ~3u) || find_descriptor(vcpu, tr, &where, &descriptor))
+		descriptor = 0;
+	keep_tss(vcpu, descriptor);
 }
 
 CALL(SetLDT, NEED3(set_ldt, get_gdt, reload_segments))
@@ -258,7 +264,7 @@ CALL(SetTR, NEED2(set_tr, get_gdt))
 		return core_fault(vcpu, regs, "selector", selector, why);
 	__atomic_fetch_or(byte, DESC_BUSY >> 8, __ATOMIC_SEQ_CST);
 	vcpu->shared->tr = selector;
-	core_find_tss(vcpu, selector);
+	keep_tss(vcpu, descriptor);
 	return DONE;
 }
 
