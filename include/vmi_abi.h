@@ -400,7 +400,11 @@
 	  VMI_CONV_C, VMI_SEG_FLAT, VMI_DEFER_NONE, "nanoseconds since 1970-01-01 UTC")           \
 	X(WallclockUpdated, 71, 84, VMI_NO, vmi_u32, (void), 0, VMI_A, VMI_STD, VMI_CONV_C,       \
 	  VMI_SEG_FLAT, VMI_DEFER_NONE,                                                           \
-	  "1 once after the wall clock stepped against the real counter")
+	  "1 once after the wall clock stepped against the real counter")                         \
+	/* Call sites: this project's, by name */                                                 \
+	X(PatchSites, VMI_NO, VMI_NO, VMI_NO, vmi_u32, (struct vmi_patch * patch), VMI_A,         \
+	  VMI_A | VMI_MEM, VMI_A | VMI_FL, VMI_CONV_C, VMI_SEG_FLAT, VMI_DEFER_NONE,              \
+	  "rewrite call sites: 0, or VMI_PATCH_* and nothing has changed (proposed)")
 /* clang-format on */
 
 /* ------------------------------------------------------------------------
@@ -522,6 +526,73 @@
 #define VMI_ALARM_WIRED_LVTT 0x00010000
 
 #define VMI_WALLCLOCK_HZ 1000000000
+
+/* ------------------------------------------------------------------------
+ * Call sites
+ *
+ * PatchSites takes a table of the places where a guest calls the ROM, and rewrites each
+ * with what is best on this host. It can be called at any time after Init, again, and by
+ * one CPU at a time. The guest sees to it that, unless it gives a function sync, no other
+ * CPU runs in a site of the table, and no interrupt handler that uses one comes.
+ *
+ * Forms. Whatever is left of a site is filled with the recommended NOPs.
+ *
+ *	ORIGINAL	as the guest wrote it. With VMI_SITE_NATIVE, and at an annotation's
+ *			native code, that is the best where the processor does the same
+ *	NOPS		nothing has to be done
+ *	INLINE		code of the ROM's, from .vmi.calls or from the trap host's stubs
+ *	CALL		CALL rel32 to the stub, as the site's last bytes unless something has to
+ *			be done behind it
+ *	JUMP		JMP rel32, where the convention is VMI_CONV_JUMP
+ *
+ * A site behaves as its call does; OSZAPC are lost, every register that is not an output
+ * is preserved if it is in the record's live, or if no argument had to be moved there.
+ */
+#define VMI_FORM_ORIGINAL 0
+#define VMI_FORM_NOPS 1
+#define VMI_FORM_INLINE 2
+#define VMI_FORM_CALL 3
+#define VMI_FORM_JUMP 4
+#define VMI_FORMS 5
+
+/* vmi_patch.kind: what the records are. */
+#define VMI_PATCH_SITES 0	/* struct vmi_site */
+#define VMI_PATCH_ANNOTATIONS 1 /* struct vmi_annotation */
+
+/* vmi_patch.form: what is wanted. */
+#define VMI_PATCH_BEST 0
+#define VMI_PATCH_ORIGINAL 1 /* put back what is kept */
+#define VMI_PATCH_CALLS 2    /* CALL or JUMP at every site */
+
+/* What PatchSites returns; vmi_patch.refused is the record's index. */
+#define VMI_PATCH_DONE 0
+#define VMI_PATCH_REQUEST 1  /* struct vmi_patch itself is wrong */
+#define VMI_PATCH_CALL 2     /* the record names a call that there is not */
+#define VMI_PATCH_SHORT 3    /* a CALL, with what its arguments need, does not fit */
+#define VMI_PATCH_TEXT 4     /* not inside text */
+#define VMI_PATCH_OVERLAP 5  /* with another record's site */
+#define VMI_PATCH_ARGUMENT 6 /* an argument, a result or a translation that makes no sense */
+#define VMI_PATCH_LIVE 7     /* sync is given, but a CPU may have to return into the site */
+
+/* vmi_site.flags */
+#define VMI_SITE_NATIVE 1 /* the original is what the bare processor needs */
+#define VMI_SITE_LIVE 2	  /* nothing in the original calls anything but as its last instruction */
+#define VMI_SITE_FLAGS 3
+
+/* vmi_site.argument: in which register of the guest's it is, or which constant it is. */
+#define VMI_FROM_THERE 0 /* where the call wants it; S1, S2: at [esp], [esp+4] at the site */
+#define VMI_FROM_EAX 1	 /* and so on, in the order of their encodings: */
+#define VMI_FROM_ECX 2
+#define VMI_FROM_EDX 3
+#define VMI_FROM_EBX 4
+#define VMI_FROM_EBP 6
+#define VMI_FROM_ESI 7
+#define VMI_FROM_EDI 8
+#define VMI_FROM_CONSTANT 16 /* + index in constant[] */
+
+#define VMI_SITE_ARGUMENTS 5 /* EAX, EDX, ECX, S1, S2 */
+#define VMI_SITE_CONSTANTS 2
+#define VMI_SITE_SIZE 24
 
 /* ------------------------------------------------------------------------
  * Hypercalls: between the ROM and a VMM that answers its traps
@@ -695,9 +766,10 @@ enum vmi_call {
 };
 
 /*
- * Rows that a VMM gets all or none of: a flag or a clock cannot be half its own.
- * The first group only with VMI_HV_SHARED.
+ * Rows that are never a VMM's; and two groups of which it gets all or none, for a flag or a
+ * clock cannot be half its own. The first one only with VMI_HV_SHARED.
  */
+#define VMI_IS_OWN_CALL(row) ((row) <= VMI_ID_GetRelocationInfo || (row) == VMI_ID_PatchSites)
 #define VMI_IS_IRQ_CALL(row)                                                                       \
 	(((row) >= VMI_ID_EnableInterrupts && (row) <= VMI_ID_SysRet) || (row) == VMI_ID_Halt ||   \
 	 (row) == VMI_ID_SafeHalt)
@@ -722,6 +794,8 @@ struct vmi_dtr {
 	vmi_u16 base_high;
 };
 VMI_ASSERT(dtr_size, sizeof(struct vmi_dtr) == 6);
+
+struct vmi_patch; /* below */
 
 /* Types of functions: vmi_GetCR0_fn *p = ...; p(). */
 #define VMI_X(name, n3, n13, n6, type, args, in, out, clobber, conv, seg, defer, text)             \
@@ -900,6 +974,58 @@ struct vmi_annotation {
 	vmi_u8 pad;
 };
 VMI_ASSERT(annotation_size, sizeof(struct vmi_annotation) == 16);
+
+/* One call site, this project's record. */
+struct vmi_site {
+	vmi_u32 address; /* linear, of the first byte */
+	vmi_u8 size;	 /* in bytes; all of them are the ROM's */
+	vmi_u8 call;	 /* row: enum vmi_call; not of the interface's own */
+	vmi_u8 flags;	 /* VMI_SITE_* */
+	vmi_u8 result;	 /* VMI_FROM_*: the register that gets what the call returns in EAX */
+	vmi_u8 argument[VMI_SITE_ARGUMENTS]; /* VMI_FROM_* */
+	vmi_u8 reserved;		     /* 0 */
+	vmi_u16 live; /* VMI_A ... VMI_DI: still needed behind the site, if it is no result */
+	vmi_u32 constant[VMI_SITE_CONSTANTS];
+};
+VMI_ASSERT(site_size, sizeof(struct vmi_site) == VMI_SITE_SIZE);
+
+/*
+ * PatchSites. Sites from first on, number of them, are brought to the form; all records
+ * are checked against those. Kept is memory of the guest's for all of the table, zeroed
+ * before the first time: in the table's order, for each record, a byte with the form that
+ * the site has (VMI_FORM_*), and the site's original bytes. An annotation's site has
+ * native_size bytes, and nop_size more where that is positive.
+ *
+ * Other CPUs may run the sites while they change, if the guest has a function
+ *
+ *	void VMI_REGPARM sync(vmi_u32 address, vmi_u32 size, vmi_u32 argument)
+ *
+ * which returns when every other CPU has, since it was called, run a serializing
+ * instruction at a moment when neither its EIP nor one that it is going to return to was
+ * above address and below address + size. The first byte of a site is INT3 meanwhile. A
+ * breakpoint there is to be tried again (EIP - 1) until it is gone; it counts as such a
+ * moment, and has to where the CPU has interrupts off. Three calls of sync a site, one site
+ * after the other.
+ */
+struct vmi_patch {
+	vmi_u32 records; /* linear address */
+	vmi_u32 count;
+	vmi_u32 first;
+	vmi_u32 number;
+	vmi_u8 kind; /* VMI_PATCH_SITES, VMI_PATCH_ANNOTATIONS */
+	vmi_u8 form; /* VMI_PATCH_BEST, ... */
+	vmi_u16 reserved;
+	vmi_u32 text;	   /* linear address where sites begin, */
+	vmi_u32 text_size; /* and for how many bytes */
+	vmi_u32 kept;	   /* linear address */
+	vmi_u32 alias;	   /* is added to a site's address to read and write it; 0 */
+	vmi_u32 sync;	   /* linear address; 0: none */
+	vmi_u32 argument;
+	/* The ROM writes: */
+	vmi_u32 refused;	  /* index of a record */
+	vmi_u32 forms[VMI_FORMS]; /* how many of those number sites have which form now */
+};
+VMI_ASSERT(patch_size, sizeof(struct vmi_patch) == 0x44);
 
 /*
  * SetInitialAPState. CR0 must have PE and PG; EFER.LME and LMA are not

@@ -19,6 +19,13 @@
 	to_c	rom_get_relocation_info, edx_eax
 	endstub
 
+; In:	EAX -> struct vmi_patch
+; Out:	EAX = 0, or VMI_PATCH_* and nothing has changed
+; Clobbers: flags
+	stub	PatchSites, CALL
+	to_c	rom_patch_sites, eax
+	endstub
+
 ; What 13.3 binds a number to that it does not know, and what stands in slots
 ; that a revision leaves free.
 ; In:	nothing

@@ -7,9 +7,9 @@ ROM_MAJOR_vmi-13 := 13
 ROM_MAJOR_vmi-6 := 6
 
 # Where the part that only POST needs begins; what is before it stays.
-ROM_RESIDENT_vmi := 0x5000
-ROM_RESIDENT_vmi-13 := 0x5800
-ROM_RESIDENT_vmi-6 := 0x5800
+ROM_RESIDENT_vmi := 0x6000
+ROM_RESIDENT_vmi-13 := 0x6000
+ROM_RESIDENT_vmi-6 := 0x6000
 
 ROM_ASM := rom/interface.asm rom/hypercall.asm $(sort $(wildcard rom/post/*.asm rom/native/*.asm))
 ROM_C := $(sort $(wildcard rom/*.c rom/post/*.c))

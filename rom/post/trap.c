@@ -220,9 +220,9 @@ bool trap_install(struct rom_image *image, u32 memory, const struct trap_way *wa
 	trap->transport = transport;
 	trap->where = info.where;
 	trap->features = info.features & VMI_HV_FEATURES;
-	/* Init and GetRelocationInfo are the ROM's. */
-	for (n = VMI_ID_GetRelocationInfo + 1; n < VMI_CALL_COUNT; n++)
-		trap->calls[n / 32] |= 1u << n % 32;
+	for (n = 0; n < VMI_CALL_COUNT; n++)
+		if (!VMI_IS_OWN_CALL(n))
+			trap->calls[n / 32] |= 1u << n % 32;
 	trap_narrow(&info, trap->calls);
 	for (n = 0; n < TRAP_MASKS; n++)
 		trap->calls[n] = info.calls[n];
