@@ -963,14 +963,18 @@ struct vmi_call_record {
 };
 VMI_ASSERT(call_record_size, sizeof(struct vmi_call_record) == 16);
 
-/* RFC Linux, section .vmi.annotation: one call site. Pointers are linear. */
+/*
+ * RFC Linux, section .vmi.annotation: one call site. Pointers are linear. The translation is
+ * PUSHes of the arguments from the fourth on, CALL rel32, and LEA that takes them off; the
+ * CALL's displacement is the number of the call [RFC], or 0.
+ */
 struct vmi_annotation {
-	vmi_u32 call;	     /* number in 13.x */
-	vmi_u32 native;	     /* the guest's own code, in place */
-	vmi_u32 translation; /* pushes, CALL rel32 (displacement: the number), LEA */
-	vmi_u8 native_size;
+	vmi_u32 call;	/* number, in the image's revision */
+	vmi_u32 native; /* the guest's own code, in place */
+	vmi_u32 translation;
+	vmi_u8 native_size; /* in place, with NOPs behind it */
 	vmi_u8 translation_size;
-	vmi_s8 nop_size;
+	vmi_s8 nop_size; /* of those NOPs; not positive: there are none */
 	vmi_u8 pad;
 };
 VMI_ASSERT(annotation_size, sizeof(struct vmi_annotation) == 16);
@@ -993,8 +997,7 @@ VMI_ASSERT(site_size, sizeof(struct vmi_site) == VMI_SITE_SIZE);
  * PatchSites. Sites from first on, number of them, are brought to the form; all records
  * are checked against those. Kept is memory of the guest's for all of the table, zeroed
  * before the first time: in the table's order, for each record, a byte with the form that
- * the site has (VMI_FORM_*), and the site's original bytes. An annotation's site has
- * native_size bytes, and nop_size more where that is positive.
+ * the site has (VMI_FORM_*), and the site's original bytes.
  *
  * Other CPUs may run the sites while they change, if the guest has a function
  *
