@@ -53,6 +53,29 @@ void test_GetRelocationInfo(void)
 		equal(v.out.eax, 0, "EIP");
 }
 
+/* More of it in patch.c; here what is refused, and the contract. */
+void test_PatchSites(void)
+{
+	static u8 code[8] = { 0x0f, 0x20, 0xd8, 0x90, 0x90 };
+	static const struct vmi_site site = { .address = 1, .size = 5, .call = VMI_ID_GetCR3 };
+	struct vmi_patch patch = {
+		.records = (u32)&site,
+		.count = 1,
+		.number = 1,
+		.text = (u32)code,
+		.text_size = sizeof(code),
+		.kept = (u32)arena,
+	};
+
+	arena_fill();
+	equal(go1((u32)&patch), VMI_PATCH_TEXT, "a site elsewhere");
+	poison();
+	patch.number = 2;
+	equal(go1((u32)&patch), VMI_PATCH_REQUEST, "more sites than there are");
+	arena_untouched_but(0, 0);
+	equal(code[0] | code[3] << 8, 0x900f, "code");
+}
+
 /* ------------------------------------------------------------------------
  * Identity and model-specific registers
  */

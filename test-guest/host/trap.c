@@ -446,11 +446,6 @@ static bool native_writes(void)
 	return *page == 0x1067;
 }
 
-static bool is_call(unsigned row)
-{
-	return row > VMI_ID_GetRelocationInfo;
-}
-
 /* ------------------------------------------------------------------------
  * Tests
  */
@@ -473,7 +468,7 @@ static void test_generic(vmi_u32 transport, const char *transport_name)
 		const struct vmi_call_record *record = &records[row];
 		unsigned type;
 
-		if (!is_call(row))
+		if (VMI_IS_OWN_CALL(row))
 			continue;
 		address_of(row, &type);
 		if (VMI_IS_IRQ_CALL(row)) {
@@ -550,7 +545,7 @@ static void test_lies(void)
 
 	sound_vmm(VMI_HV_OUT, SHARED_FEATURES);
 	for (n = 0; n < VMI_CALL_COUNT; n++)
-		want(n, n <= VMI_ID_GetRelocationInfo);
+		want(n, VMI_IS_OWN_CALL(n));
 	ok(!post(), "%s: only calls wanted that nobody knows, or that are the ROM's: native", path);
 
 	sound_vmm(VMI_HV_OUT | 0xfffffff0, 0xffffffff & ~VMI_HV_CPU_IF);
@@ -613,7 +608,8 @@ static void test_mask(void)
 		sound_vmm(VMI_HV_OUT, SHARED_FEATURES);
 		memset(vmm.calls, 0, sizeof(vmm.calls));
 		want(row, true);
-		if (post() != (is_call(row) && !VMI_IS_IRQ_CALL(row) && !VMI_IS_TIME_CALL(row))) {
+		if (post() !=
+		    (!VMI_IS_OWN_CALL(row) && !VMI_IS_IRQ_CALL(row) && !VMI_IS_TIME_CALL(row))) {
 			printf("# %s alone\n", names[row]);
 			bad++;
 		}
@@ -622,7 +618,7 @@ static void test_mask(void)
 	for (row = 0, bad = 0; row < VMI_CALL_COUNT; row++) {
 		bool irq = VMI_IS_IRQ_CALL(row), time = VMI_IS_TIME_CALL(row), now;
 
-		if (!is_call(row))
+		if (VMI_IS_OWN_CALL(row))
 			continue;
 		sound_vmm(VMI_HV_OUT, SHARED_FEATURES);
 		post();
@@ -631,7 +627,7 @@ static void test_mask(void)
 		want(row, false);
 		init();
 		for (other = 0; other < VMI_CALL_COUNT; other++) {
-			if (!is_call(other))
+			if (VMI_IS_OWN_CALL(other))
 				continue;
 			now = traps(other);
 			if (number_of(other) != VMI_NO && image->header.api_version_major == 3)
@@ -693,7 +689,8 @@ static void test_interrupts(void)
 		bool leaves = (records[row].convention & 0xf) == VMI_CONV_JUMP ||
 			      (records[row].convention & 0xf) == VMI_CONV_EXIT;
 
-		if (!is_call(row) || !VMI_IS_IRQ_CALL(row) || leaves || row == VMI_ID_SetEFLAGS)
+		if (VMI_IS_OWN_CALL(row) || !VMI_IS_IRQ_CALL(row) || leaves ||
+		    row == VMI_ID_SetEFLAGS)
 			continue;
 		shared->pending = 0;
 		call(row, poison, 0, 0);
@@ -826,7 +823,7 @@ static void test_queue(void)
 		const struct vmi_queued *entry = seen.queue;
 		const struct vmi_call_record *record = &records[row];
 
-		if (!is_call(row) || !record->defer)
+		if (VMI_IS_OWN_CALL(row) || !record->defer)
 			continue;
 		for (n = 1; n < 8; n <<= 1) {
 			bool queues = n == record->defer && row != VMI_ID_SetCR0;

@@ -227,7 +227,7 @@ static void interface(void)
 		rows += vm.calls[i >> 5] >> (i & 31) & 1;
 	FACT(out[0] == vm.calls[0] && out[3] == vm.calls[3]);
 	FACT(!(out[0] & 1) && (out[0] >> ROW(SetCR0) & 1 || ROW(SetCR0) > 31));
-	FACT(rows == VMI_CALL_COUNT - 3); /* Init, GetRelocationInfo, RDPMC */
+	FACT(rows == VMI_CALL_COUNT - 4); /* Init, GetRelocationInfo, PatchSites, RDPMC */
 	END("every call is possible but those that are the ROM's alone: %u", rows);
 
 	BEGIN;
@@ -394,7 +394,8 @@ static void identity(void)
 	fake.refuse = true;
 	FACT(REFUSED(BAD(WRMSR, 5, 6, 7, 0, 0)) && REFUSED(BAD(RDMSR, 5, 6, 7, 0, 0)));
 	FACT(REFUSED(GOOD(RDPMC, 0, 0, 0, 0, 0)) && REFUSED(GOOD(Init, 0, 0, 0, 0, 0)) &&
-	     REFUSED(GOOD(GetRelocationInfo, 0, 0, 0, 0, 0)));
+	     REFUSED(GOOD(GetRelocationInfo, 0, 0, 0, 0, 0)) &&
+	     REFUSED(GOOD(PatchSites, 0, 0, 0, 0, 0)));
 	FACT(DONE_(GOOD(RDTSC, 0, 0, 0, 0, 0)) && regs.eax == 0x56789abc && regs.edx == 0x1234);
 	END("CPUID, RDTSC, MSRs: one that there is none of is refused");
 }
