@@ -6,15 +6,13 @@
 #define _GNU_SOURCE
 #include <elf.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "tap.h"
 #include "vmi_abi.h"
 
 #define IMAGE 0x10000000u
@@ -24,21 +22,6 @@
 #define VECTOR 0x42u
 #define SHARED_FEATURES (VMI_HV_SHARED | VMI_HV_QUEUE | VMI_HV_TIME | VMI_HV_DEFER)
 #define OSZAPC 0x8d5u
-
-static unsigned tests, failures;
-
-__attribute__((format(printf, 2, 3))) static bool ok(bool good, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	printf("%sok %u - ", good ? "" : "not ", ++tests);
-	vprintf(format, args);
-	puts("");
-	va_end(args);
-	failures += !good;
-	return good;
-}
 
 /* ------------------------------------------------------------------------
  * The VMM
@@ -1042,6 +1025,5 @@ int main(int argc, char **argv)
 		entry = (vmi_u32)strtoul(argv[n + 1], NULL, 16);
 		test_image();
 	}
-	printf("1..%u\n", tests);
-	return failures != 0;
+	return tap_done();
 }
