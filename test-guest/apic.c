@@ -328,6 +328,7 @@ static void ipis_before_alarm(const char *where)
 {
 	static const u32 lvtt[] = { VECTOR, MASKED | VECTOR };
 	u32 i, vector;
+	u64 start;
 
 	for (i = 0; i < ARRAY_SIZE(lvtt); i++) {
 		rom_write(LVTT, lvtt[i]);
@@ -347,6 +348,18 @@ static void ipis_before_alarm(const char *where)
 		equal(cancel_alarm(VMI_ALARM_WIRED_LVTT), 1, "CancelAlarm");
 	}
 	point("%s: IPIs while an alarm is armed", where);
+
+	/* LVTT is masked. Behind TPR a shot may wait that was for nobody. */
+	rom_write(TPR, 0xff);
+	start = rdtsc();
+	set_alarm(VMI_ALARM_WIRED_LVTT, start, 0);
+	while (rdtsc() - start < millisecond)
+		__asm__ volatile("pause");
+	set_alarm(VMI_ALARM_WIRED_LVTT, start + 10000 * millisecond, 0);
+	rom_write(TPR, 0);
+	expect(!await(1, millisecond), "it fires");
+	equal(cancel_alarm(VMI_ALARM_WIRED_LVTT), 1, "CancelAlarm");
+	point("%s: an alarm that LVTT masks, armed again", where);
 }
 
 static void works(const char *where)
