@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * PatchSites: sites in memory of this guest's, rewritten to every form, run, and put back.
+ *
+ * RUN: {flat,high,pae},rom={vmi,vmi-13,vmi-6}
+ * RUN: pae,rom={vmi,vmi-13,vmi-6},host=svm,trap=all
+ * RUN: {flat,high},rom=vmi,host=svm,trap=all
+ * RUN: pae,rom=vmi,host=svm,trap={none,irq}
+ */
+#include "guest.h"
+
+static struct rom rom;
+
+static const struct {
+	u16 in, out;
+	u8 convention;
+} rows[VMI_CALL_COUNT] = {
+#define VMI_X(name, n3, n13, n6, type, args, in, out, clobber, conv, seg, defer, text)             \
+	{ in, out, conv },
+	VMI_CALLS(VMI_X)
+#undef VMI_X
+};
+
+static u32 random_state = 1;
+
+static u32 random(u32 below)
+{
+	random_state = random_state * 1664525 + 1013904223;
+	return (random_state >> 8) % below;
+}
+
+static bool one_in(u32 n)
+{
+	return !random(n);
+}
+
+/* ------------------------------------------------------------------------
+ * Sites: each has a slot of the text, and is left by a jump to invoke_landing
+ */
+
+#define SITES VMI_CALL_COUNT
+#define SLOT 80
+#define SIZE_MOST (SLOT - 5)
+#define TEXT_SIZE (SITES * SLOT)
+#define GAP 0xcc
+#define KEPT_SIZE (SITES * (1 + SLOT))
+
+static u8 text[TEXT_SIZE] __attribute__((aligned(4096)));
+static u8 before[TEXT_SIZE]; /* as the guest wrote it */
+static u8 kept[KEPT_SIZE];
+static struct vmi_site sites[SITES];
+static u32 count;
+
+static void start(void)
+{
+	memset(text, GAP, sizeof(text));
+	memset(kept, 0, sizeof(kept));
+	memset(sites, 0, sizeof(sites));
+	count = 0;
+}
+
+/* The original is nothing that could be run, and different everywhere. */
+static struct vmi_site *add(u32 row, u32 size)
+{
+	struct vmi_site *site = &sites[count];
+	u8 *code = text + count * SLOT;
+	u32 i, leave = (u32)invoke_landing - (u32)(code + size + 5);
+
+	for (i = 0; i < size; i++)
+		code[i] = (u8)(0x60 + count + i * 7) | 1;
+	code[size] = 0xe9;
+	memcpy(code + size + 1, &leave, 4);
+	site->address = (u32)code;
+	site->size = (u8)size;
+	site->call = (u8)row;
+	count++;
+	return site;
+}
+
+static u8 *code_of(const struct vmi_site *site)
+{
+	return at(site->address);
+}
+
+static const u8 *before_of(const struct vmi_site *site)
+{
+	return before + (code_of(site) - text);
+}
+
+/* ------------------------------------------------------------------------
+ * Requests
+ */
+
+static struct vmi_patch all_sites(u8 form)
+{
+	struct vmi_patch request = {
+		.records = (u32)sites,
+		.count = count,
+		.number = count,
+		.form = form,
+		.text = (u32)text,
+		.text_size = TEXT_SIZE,
+		.kept = (u32)kept,
+	};
+
+	return request;
+}
+
+/* No register but EAX and no flag outside OSZAPC changes, nor what the guest says. */
+static u32 patch(struct vmi_patch *request)
+{
+	static const struct cpu_state in = { .ecx = 0xc0c1c2c3,
+					     .edx = 0xd0d1d2d3,
+					     .ebx = 0xb0b1b2b3,
+					     .ebp = 0xe0e1e2e3,
+					     .esi = 0xf0f1f2f3,
+					     .edi = 0x70717273,
+					     .eflags = EFLAGS_1 | EFLAGS_DF | EFLAGS_ID,
+					     .ds = SEL_DATA,
+					     .es = SEL_DATA };
+	struct invoke v = { .target = rom_call(&rom, VMI_ID_PatchSites), .in = in };
+	struct vmi_patch asked = *request;
+
+	v.in.eax = (u32)request;
+	invoke(&v);
+	if (v.trapped) {
+		expect(false, "trap %u in PatchSites, CR2 %08x", v.trap.vector, cr2());
+		return ~0u;
+	}
+	expect(v.out.ecx == in.ecx && v.out.edx == in.edx && v.out.ebx == in.ebx &&
+		       v.out.ebp == in.ebp && v.out.esi == in.esi && v.out.edi == in.edi &&
+		       !v.out.esp && v.out.ds == in.ds && v.out.es == in.es,
+	       "PatchSites loses a register");
+	equal((v.out.eflags ^ in.eflags) & ~EFLAGS_OSZAPC, 0, "flags that PatchSites changes");
+	expect(same(request, &asked, offsetof(struct vmi_patch, refused)),
+	       "PatchSites changed its request");
+	return v.out.eax;
+}
+
+/* ------------------------------------------------------------------------
+ * Forms
+ */
+
+/* Bytes of the recommended NOP at code, 0: it is none. */
+static u32 nop(const u8 *code)
+{
+	static const struct {
+		u8 size, byte[9];
+	} nops[] = {
+		{ 1, { 0x90 } },
+		{ 2, { 0x66, 0x90 } },
+		{ 3, { 0x8d, 0x76, 0x00 } },
+		{ 4, { 0x8d, 0x74, 0x26, 0x00 } },
+		{ 5, { 0x3e, 0x8d, 0x74, 0x26, 0x00 } },
+		{ 6, { 0x8d, 0xb6 } },
+		{ 7, { 0x8d, 0xb4, 0x26 } },
+		{ 8, { 0x3e, 0x8d, 0xb4, 0x26 } },
+		{ 3, { 0x0f, 0x1f, 0x00 } },
+		{ 4, { 0x0f, 0x1f, 0x40 } },
+		{ 5, { 0x0f, 0x1f, 0x44 } },
+		{ 6, { 0x66, 0x0f, 0x1f, 0x44 } },
+		{ 7, { 0x0f, 0x1f, 0x80 } },
+		{ 8, { 0x0f, 0x1f, 0x84 } },
+		{ 9, { 0x66, 0x0f, 0x1f, 0x84 } },
+	};
+	u32 i;
+
+	for (i = 0; i < ARRAY_SIZE(nops); i++)
+		if (same(code, nops[i].byte, nops[i].size))
+			return nops[i].size;
+	return 0;
+}
+
+/* So many bytes are NOPs, and as few of them as there can be. */
+static bool nops(const u8 *code, u32 size)
+{
+	u32 n = 0, done = 0;
+
+	for (; done < size; n++) {
+		u32 length = nop(code + done);
+
+		if (!length)
+			return false;
+		done += length;
+	}
+	return done == size && n <= (size + 7) / 8;
+}
+
+/* Where CALL or JMP rel32 to the stub is, or size. */
+static u32 leads(const u8 *code, u32 size, u8 opcode, u32 stub)
+{
+	u32 i, to = stub - ((u32)code + 5);
+
+	for (i = 0; i + 5 <= size; i++, to--)
+		if (code[i] == opcode && same(code + i + 1, &to, 4))
+			return i;
+	return size;
+}
+
+/* What a site's code is. */
+static u32 form_of(const u8 *code, const u8 *original, u32 size, u32 stub)
+{
+	if (same(code, original, size))
+		return VMI_FORM_ORIGINAL;
+	if (leads(code, size, 0xe8, stub) < size)
+		return VMI_FORM_CALL;
+	if (leads(code, size, 0xe9, stub) < size)
+		return VMI_FORM_JUMP;
+	return nops(code, size) ? VMI_FORM_NOPS : VMI_FORM_INLINE;
+}
+
+static const char *const form_name[VMI_FORMS] = { "ORIGINAL", "NOPS", "INLINE", "CALL", "JUMP" };
+
+/* All records: what is told is what is there. Sites outside [first, first + number) too. */
+static void forms_told(const struct vmi_patch *request, const char *when)
+{
+	u32 i, forms[VMI_FORMS] = { 0 };
+	const u8 *told = kept;
+
+	for (i = 0; i < count; i++) {
+		const struct vmi_site *site = &sites[i];
+		u32 form = form_of(code_of(site), before_of(site), site->size,
+				   rom_call(&rom, site->call));
+
+		expect(told[0] == form, "%s: site %u (%s): told %u, and it is %s", when, i,
+		       call_name[site->call], told[0], form_name[form]);
+		expect(form == VMI_FORM_ORIGINAL || same(told + 1, before_of(site), site->size),
+		       "%s: site %u: its original is not kept", when, i);
+		told += 1 + site->size;
+		if (i >= request->first && i - request->first < request->number)
+			forms[form]++;
+	}
+	for (i = 0; i < VMI_FORMS; i++)
+		expect(request->forms[i] == forms[i], "%s: %u sites are told as %s, there are %u",
+		       when, request->forms[i], form_name[i], forms[i]);
+	for (; told < kept + sizeof(kept); told++)
+		if (!expect(!*told, "%s: the memory behind what is kept changed", when))
+			break;
+	for (i = 0; i < TEXT_SIZE; i++) {
+		const struct vmi_site *site = &sites[i / SLOT];
+
+		if (i / SLOT < count && i % SLOT < site->size)
+			continue;
+		if (!expect(text[i] == before[i], "%s: byte %x of the text is no site's", when, i))
+			break;
+	}
+}
+
+static u32 bring(u8 form, const char *when)
+{
+	struct vmi_patch request = all_sites(form);
+	u32 result = patch(&request);
+
+	if (expect(result == VMI_PATCH_DONE, "%s: %u, record %u", when, result, request.refused))
+		forms_told(&request, when);
+	return result;
+}
+
+static bool is(const struct vmi_site *site, u32 form)
+{
+	const u8 *told = kept;
+	const struct vmi_site *s;
+
+	for (s = sites; s < site; s++)
+		told += 1 + s->size;
+	return told[0] == form;
+}
+
+/* ------------------------------------------------------------------------
+ * Every call
+ */
+
+static bool own(u32 row)
+{
+	return VMI_IS_OWN_CALL(row);
+}
+
+static u32 call_form(u32 row)
+{
+	return rows[row].convention == VMI_CONV_JUMP ? VMI_FORM_JUMP : VMI_FORM_CALL;
+}
+
+/* Without VMI_SITE_NATIVE. */
+static void best(const struct vmi_site *site)
+{
+	static const u8 quick[] = { VMI_ID_EnableInterrupts, VMI_ID_DisableInterrupts,
+				    VMI_ID_GetInterruptMask, VMI_ID_SetInterruptMask,
+				    VMI_ID_GetCR0,	     VMI_ID_GetCR2,
+				    VMI_ID_GetCR3,	     VMI_ID_GetCR4,
+				    VMI_ID_GetLDT,	     VMI_ID_GetTR };
+	const struct vmi_call_record *r = &rom.record[site->call];
+	const u8 *code = code_of(site);
+	const char *name = call_name[site->call];
+	u32 i;
+
+	if (rom_traps(&rom, site->call)) {
+		equal(r->inline_size, VMI_NO_INLINE, "size of inline code that a VMM replaces");
+		for (i = 0; i < ARRAY_SIZE(quick); i++)
+			if (quick[i] == site->call && site->size > 60)
+				expect(is(site, VMI_FORM_INLINE), "%s is not inline", name);
+		expect(is(site, VMI_FORM_INLINE) || is(site, call_form(site->call)), "%s's form",
+		       name);
+	} else if (r->inline_size > site->size) {
+		expect(is(site, call_form(site->call)), "%s in %u bytes is no CALL", name,
+		       site->size);
+	} else if (!r->inline_size) {
+		expect(is(site, VMI_FORM_NOPS), "%s does something", name);
+	} else {
+		expect(is(site, VMI_FORM_INLINE), "%s in %u bytes is not inline", name, site->size);
+		expect(same(code, rom.image + r->stub, r->inline_size) &&
+			       nops(code + r->inline_size, site->size - r->inline_size),
+		       "%s is not the inline code of .vmi.calls, and NOPs", name);
+	}
+	if (is(site, call_form(site->call)))
+		expect(nops(code, site->size - 5u) || call_form(site->call) == VMI_FORM_JUMP,
+		       "%s: there are not only NOPs before the CALL", name);
+}
+
+static void every_call(void)
+{
+	static u8 first[TEXT_SIZE];
+	u32 row, i, size, native = 0;
+
+	for (size = 5; size <= SIZE_MOST; size += size < 16 ? 1 : 14) {
+		start();
+		for (row = 0; row < VMI_CALL_COUNT; row++)
+			if (!own(row))
+				add(row, size);
+		memcpy(before, text, sizeof(text));
+		if (bring(VMI_PATCH_BEST, "best"))
+			break;
+		for (i = 0; i < count; i++)
+			best(&sites[i]);
+		memcpy(first, text, sizeof(text));
+		bring(VMI_PATCH_BEST, "best again");
+		expect(same(text, first, sizeof(text)), "BEST twice changes something");
+		bring(VMI_PATCH_CALLS, "calls");
+		for (i = 0; i < count; i++) {
+			u32 form = call_form(sites[i].call);
+			const u8 *code = code_of(&sites[i]);
+
+			expect(is(&sites[i], form), "%s: no CALL", call_name[sites[i].call]);
+			if (form == VMI_FORM_CALL)
+				expect(leads(code, size, 0xe8, rom_call(&rom, sites[i].call)) ==
+						       size - 5 &&
+					       nops(code, size - 5),
+				       "%s: the CALL is not last, behind NOPs",
+				       call_name[sites[i].call]);
+		}
+		bring(VMI_PATCH_BEST, "best after calls");
+		expect(same(text, first, sizeof(text)), "BEST is not the same after CALLS");
+		bring(VMI_PATCH_ORIGINAL, "original");
+		expect(same(text, before, sizeof(text)), "the originals are not back");
+		bring(VMI_PATCH_ORIGINAL, "original again");
+		bring(VMI_PATCH_CALLS, "calls after original");
+		bring(VMI_PATCH_ORIGINAL, "original after calls");
+		expect(same(text, before, sizeof(text)), "the originals are not back again");
+	}
+	point("every call, at sites of 5 to %u bytes, in every form", size - 14);
+
+	start();
+	for (row = 0; row < VMI_CALL_COUNT; row++)
+		if (!own(row))
+			add(row, 20)->flags = VMI_SITE_NATIVE;
+	memcpy(before, text, sizeof(text));
+	bring(VMI_PATCH_BEST, "native");
+	for (i = 0; i < count; i++) {
+		row = sites[i].call;
+		native += is(&sites[i], VMI_FORM_ORIGINAL);
+		if (rom_traps(&rom, row))
+			expect(!is(&sites[i], VMI_FORM_ORIGINAL), "%s of the processor stays",
+			       call_name[row]);
+		else if (rom.major == 3 && rom.record[i].number_3 != VMI_NO)
+			expect(is(&sites[i], VMI_FORM_ORIGINAL) ==
+				       (rom.record[row].binding == VMI_RELOC_NONE),
+			       "%s, bound by %u, is %s", call_name[row], rom.record[row].binding,
+			       is(&sites[i], VMI_FORM_ORIGINAL) ? "as it was" : "rewritten");
+	}
+	expect(rom_traps(&rom, VMI_ID_SetCR0) || native > 30, "%u originals stay", native);
+	bring(VMI_PATCH_CALLS, "native, calls");
+	for (i = 0; i < count; i++)
+		expect(!is(&sites[i], VMI_FORM_ORIGINAL), "%s stays", call_name[sites[i].call]);
+	bring(VMI_PATCH_BEST, "native, best after calls");
+	point("the processor's own code stays where that is the best: %u of %u", native, count);
+}
+
+void guest_main(void)
+{
+	if (!rom_find(&rom, option_number("major", 3)))
+		bail("no ROM");
+	ok(rom_init(&rom) == 0, "Init");
+	every_call();
+}
