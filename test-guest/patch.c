@@ -370,7 +370,7 @@ static void every_call(void)
 		if (rom_traps(&rom, row))
 			expect(!is(&sites[i], VMI_FORM_ORIGINAL), "%s of the processor stays",
 			       call_name[row]);
-		else if (rom.major == 3 && rom.record[i].number_3 != VMI_NO)
+		else if (rom.major == 3 && rom.record[row].number_3 != VMI_NO)
 			expect(is(&sites[i], VMI_FORM_ORIGINAL) ==
 				       (rom.record[row].binding == VMI_RELOC_NONE),
 			       "%s, bound by %u, is %s", call_name[row], rom.record[row].binding,
@@ -384,10 +384,236 @@ static void every_call(void)
 	point("the processor's own code stays where that is the best: %u of %u", native, count);
 }
 
+/* ------------------------------------------------------------------------
+ * Arguments: CALLs are run up to the stub, which is played
+ */
+
+static const struct {
+	u32 bit; /* VMI_A ...; 0: EBP, which no call has */
+	size_t state, trap;
+} registers[] = {
+#define REGISTER(bit, name)                                                                        \
+	{                                                                                          \
+		bit, offsetof(struct cpu_state, name), offsetof(struct trap, regs.name)            \
+	}
+	/* in the order of VMI_FROM_EAX ... */
+	REGISTER(VMI_A, eax), REGISTER(VMI_C, ecx), REGISTER(VMI_D, edx),  REGISTER(VMI_B, ebx),
+	REGISTER(0, esp),     REGISTER(0, ebp),	    REGISTER(VMI_SI, esi), REGISTER(VMI_DI, edi),
+};
+#define REGISTERS ARRAY_SIZE(registers)
+#define ESP 4
+
+/* In which the arguments of struct vmi_site are expected; S1 and S2 behind them. */
+static const u8 argument_register[3] = { VMI_FROM_EAX, VMI_FROM_EDX, VMI_FROM_ECX };
+static const u16 argument_bit[VMI_SITE_ARGUMENTS] = { VMI_A, VMI_D, VMI_C, VMI_S1, VMI_S2 };
+
+static u32 state_register(const struct cpu_state *state, u32 from)
+{
+	return *(const u32 *)((const u8 *)state + registers[from - VMI_FROM_EAX].state);
+}
+
+/* What the stub returns in each register that is an output. */
+static u32 result_of(u32 i)
+{
+	return 0x5e5e0000 + i * 0x1111;
+}
+
+static struct {
+	u32 stub, out;
+	u32 calls;
+	struct regs regs;
+	u32 stack[3]; /* the return address, S1, S2 */
+} played;
+
+static void play(const struct trap *interrupted)
+{
+	static const u8 ret = 0xc3;
+	struct trap *trap = (struct trap *)interrupted;
+	u32 i;
+
+	if (trap->eip != played.stub)
+		return;
+	played.calls++;
+	played.regs = trap->regs;
+	memcpy(played.stack, &trap->esp, sizeof(played.stack));
+	for (i = 0; i < REGISTERS; i++)
+		if (registers[i].bit & played.out)
+			*(u32 *)((u8 *)trap + registers[i].trap) = result_of(i);
+	trap->eip = (u32)&ret;
+}
+
+static struct cpu_state random_state_of_cpu(void)
+{
+	struct cpu_state state = { .eflags = EFLAGS_1, .ds = SEL_DATA, .es = SEL_DATA };
+	u32 i;
+
+	for (i = 0; i < REGISTERS; i++)
+		*(u32 *)((u8 *)&state + registers[i].state) = (i + 1) << 24 | random(1 << 24);
+	if (one_in(2))
+		state.eflags |= EFLAGS_DF;
+	return state;
+}
+
+/* A source that makes sense: what EAX to EDI have, but ESP; or a constant. */
+static u8 random_source(struct vmi_site *site)
+{
+	static const u32 constants[] = {
+		0, 1, 0x7f, 0x80, 0xffffffff, 0xffffff80, 0xffffff7f, 0x200
+	};
+	u32 from = random(10), i = from & 1;
+
+	if (from < REGISTERS)
+		return (u8)(from == ESP ? VMI_FROM_EBX : VMI_FROM_EAX + from);
+	site->constant[i] =
+		one_in(2) ? constants[random(ARRAY_SIZE(constants))] : random(1 << 24) * 0x101;
+	return (u8)(VMI_FROM_CONSTANT + i);
+}
+
+static void random_arguments(struct vmi_site *site)
+{
+	u32 in = rows[site->call].in, out = rows[site->call].out, i;
+	/* Both are there, or both are given. */
+	bool stack = one_in(2);
+
+	for (i = 0; i < VMI_SITE_ARGUMENTS; i++)
+		if ((in & argument_bit[i]) && (i < 3 ? !one_in(3) : stack))
+			site->argument[i] = random_source(site);
+	if ((out & VMI_A) && !(out & VMI_D) && !one_in(3)) {
+		site->result = (u8)(VMI_FROM_EAX + random(REGISTERS));
+		if (site->result == VMI_FROM_EAX + ESP)
+			site->result = 0;
+	}
+	site->live = (u16)random(0x40);
+}
+
+/* The value of an argument when the site is entered. */
+static u32 argument_value(const struct vmi_site *site, u32 i, const struct invoke *v)
+{
+	u32 from = site->argument[i];
+
+	if (from >= VMI_FROM_CONSTANT)
+		return site->constant[from - VMI_FROM_CONSTANT];
+	if (from)
+		return state_register(&v->in, from);
+	return i < 3 ? state_register(&v->in, argument_register[i]) : v->word[i - 3];
+}
+
+/* Something else is brought to where the argument is expected. */
+static bool moved(const struct vmi_site *site, u32 i)
+{
+	return site->argument[i] && site->argument[i] != argument_register[i];
+}
+
+/* Every register and ESP, behind the site. */
+static bool registers_behind(const struct vmi_site *site, const struct invoke *v, bool played_it)
+{
+	static const char *const name[] = {
+		"EAX", "ECX", "EDX", "EBX", "ESP", "EBP", "ESI", "EDI"
+	};
+	u32 out = rows[site->call].out, live = site->live, i, k;
+	u32 result = site->result ? site->result : VMI_FROM_EAX;
+	bool good = equal(v->out.esp, 0, "ESP's change");
+
+	for (i = 0; i < REGISTERS; i++) {
+		u32 from = VMI_FROM_EAX + i, got = state_register(&v->out, from);
+		bool may_go = false;
+
+		if (i == ESP)
+			continue;
+		if ((out & VMI_A) && from == result) {
+			if (played_it)
+				good &= equal(got, result_of(0), "the result");
+			continue;
+		}
+		if ((registers[i].bit & out) && i) {
+			if (played_it)
+				good &= equal(got, result_of(i), name[i]);
+			continue;
+		}
+		for (k = 0; k < 3; k++)
+			may_go |= argument_register[k] == from && moved(site, k);
+		may_go |= !i && (out & VMI_A);
+		if (!may_go || (live & registers[i].bit))
+			good &= equal(got, state_register(&v->in, from), name[i]);
+	}
+	return good;
+}
+
+static bool arguments_arrive(const struct vmi_site *site)
+{
+	struct invoke v = { .target = site->address, .jump = 1, .in = random_state_of_cpu() };
+	u32 in = rows[site->call].in, i;
+	bool good = true;
+
+	for (i = 0; i < INVOKE_WORDS; i++)
+		v.word[i] = 0x57000000 + random(1 << 24);
+	v.in.eflags |= EFLAGS_TF;
+	played.stub = rom_call(&rom, site->call);
+	played.out = rows[site->call].out;
+	played.calls = 0;
+	invoke(&v);
+	if (!equal(played.calls, 1, "visits of the stub"))
+		return false;
+	for (i = 0; i < VMI_SITE_ARGUMENTS; i++) {
+		static const char *const name[] = { "EAX", "EDX", "ECX", "S1", "S2" };
+		static const size_t place[] = { offsetof(struct regs, eax),
+						offsetof(struct regs, edx),
+						offsetof(struct regs, ecx) };
+		u32 got = i < 3 ? *(u32 *)((u8 *)&played.regs + place[i]) : played.stack[i - 2];
+
+		if (in & argument_bit[i])
+			good &= expect(got == argument_value(site, i, &v),
+				       "argument %s is %x, expected %x", name[i], got,
+				       argument_value(site, i, &v));
+	}
+	good &= equal((v.out.eflags ^ v.in.eflags) & EFLAGS_DF, 0, "DF");
+	return good & registers_behind(site, &v, true);
+}
+
+static void describe(const struct vmi_site *site)
+{
+	const u8 *code = code_of(site);
+	u32 i;
+
+	print("# %s: from %u %u %u %u %u, constants %x %x, result %u, live %x:",
+	      call_name[site->call], site->argument[0], site->argument[1], site->argument[2],
+	      site->argument[3], site->argument[4], site->constant[0], site->constant[1],
+	      site->result, site->live);
+	for (i = 0; i < site->size; i++)
+		print(" %02x", code[i]);
+	print("\n");
+}
+
+#define ROUNDS 40
+
+static void arguments(void)
+{
+	u32 row, round, i;
+
+	on_step(play);
+	for (round = 0; round < ROUNDS; round++) {
+		start();
+		for (row = 0; row < VMI_CALL_COUNT; row++)
+			if (!own(row) && rows[row].convention <= VMI_CONV_REGS)
+				random_arguments(add(row, SIZE_MOST));
+		memcpy(before, text, sizeof(text));
+		if (bring(VMI_PATCH_CALLS, "calls"))
+			break;
+		for (i = 0; i < count; i++)
+			if (!arguments_arrive(&sites[i]))
+				describe(&sites[i]);
+		bring(VMI_PATCH_ORIGINAL, "original");
+		expect(same(text, before, sizeof(text)), "the originals are not back");
+	}
+	on_step(NULL);
+	point("arguments from anywhere arrive, what is live stays");
+}
+
 void guest_main(void)
 {
 	if (!rom_find(&rom, option_number("major", 3)))
 		bail("no ROM");
 	ok(rom_init(&rom) == 0, "Init");
 	every_call();
+	arguments();
 }
