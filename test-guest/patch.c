@@ -256,14 +256,19 @@ static u32 bring(u8 form, const char *when)
 	return result;
 }
 
-static bool is(const struct vmi_site *site, u32 form)
+static u32 kept_form(const struct vmi_site *site)
 {
 	const u8 *told = kept;
 	const struct vmi_site *s;
 
 	for (s = sites; s < site; s++)
 		told += 1 + s->size;
-	return told[0] == form;
+	return told[0] % VMI_FORMS;
+}
+
+static bool is(const struct vmi_site *site, u32 form)
+{
+	return kept_form(site) == form;
 }
 
 /* ------------------------------------------------------------------------
@@ -356,7 +361,7 @@ static void every_call(void)
 		bring(VMI_PATCH_ORIGINAL, "original after calls");
 		expect(same(text, before, sizeof(text)), "the originals are not back again");
 	}
-	point("every call, at sites of 5 to %u bytes, in every form", size - 14);
+	point("every call, at sites of many sizes, in every form");
 
 	start();
 	for (row = 0; row < VMI_CALL_COUNT; row++)
@@ -372,7 +377,7 @@ static void every_call(void)
 			       call_name[row]);
 		else if (rom.major == 3 && rom.record[row].number_3 != VMI_NO)
 			expect(is(&sites[i], VMI_FORM_ORIGINAL) ==
-				       (rom.record[row].binding == VMI_RELOC_NONE),
+				       !(rom.record[row].binding & ~VMI_POLICY),
 			       "%s, bound by %u, is %s", call_name[row], rom.record[row].binding,
 			       is(&sites[i], VMI_FORM_ORIGINAL) ? "as it was" : "rewritten");
 	}
@@ -412,6 +417,18 @@ static u32 state_register(const struct cpu_state *state, u32 from)
 	return *(const u32 *)((const u8 *)state + registers[from - VMI_FROM_EAX].state);
 }
 
+static void set_register(struct cpu_state *state, u32 from, u32 value)
+{
+	*(u32 *)((u8 *)state + registers[from - VMI_FROM_EAX].state) = value;
+}
+
+static u8 random_result(void)
+{
+	u32 result = random(VMI_FROM_EAX + REGISTERS);
+
+	return (u8)(result == VMI_FROM_EAX + ESP ? 0 : result);
+}
+
 /* What the stub returns in each register that is an output. */
 static u32 result_of(u32 i)
 {
@@ -448,7 +465,7 @@ static struct cpu_state random_state_of_cpu(void)
 	u32 i;
 
 	for (i = 0; i < REGISTERS; i++)
-		*(u32 *)((u8 *)&state + registers[i].state) = (i + 1) << 24 | random(1 << 24);
+		set_register(&state, VMI_FROM_EAX + i, (i + 1) << 24 | random(1 << 24));
 	if (one_in(2))
 		state.eflags |= EFLAGS_DF;
 	return state;
@@ -478,11 +495,8 @@ static void random_arguments(struct vmi_site *site)
 	for (i = 0; i < VMI_SITE_ARGUMENTS; i++)
 		if ((in & argument_bit[i]) && (i < 3 ? !one_in(3) : stack))
 			site->argument[i] = random_source(site);
-	if ((out & VMI_A) && !(out & VMI_D) && !one_in(3)) {
-		site->result = (u8)(VMI_FROM_EAX + random(REGISTERS));
-		if (site->result == VMI_FROM_EAX + ESP)
-			site->result = 0;
-	}
+	if ((out & VMI_A) && !(out & VMI_D))
+		site->result = random_result();
 	site->live = (u16)random(0x40);
 }
 
@@ -609,6 +623,214 @@ static void arguments(void)
 	point("arguments from anywhere arrive, what is live stays");
 }
 
+/* ------------------------------------------------------------------------
+ * Inline code: what a site does is what the stub does
+ */
+
+#define CR0_WP 0x10000u
+#define CR3_PCD 0x10u
+#define CR4_TSD 4u
+#define PORT_DELAY 0x80
+#define PORT_PCI 0xcf8
+
+static u32 arena[16];
+
+/* Arguments, and what the stub leaves for the next. Repeated with other registers. */
+static struct operation {
+	u8 row;
+	u32 value[3]; /* EAX, EDX, ECX */
+} operations[] = {
+	{ VMI_ID_GetCR0, { 0 } },
+	{ VMI_ID_GetCR2, { 0 } },
+	{ VMI_ID_GetCR3, { 0 } },
+	{ VMI_ID_GetCR4, { 0 } },
+	{ VMI_ID_GetLDT, { 0 } },
+	{ VMI_ID_GetTR, { 0 } },
+	{ VMI_ID_GetDR, { 1 } },
+	{ VMI_ID_SetDR, { 1, 0x12345678 } },
+	{ VMI_ID_SetCR0, { 0 } }, /* in inline_code() */
+	{ VMI_ID_SetCR2, { 0x87654321 } },
+	{ VMI_ID_SetCR3, { 0 } },
+	{ VMI_ID_SetCR4, { 0 } },
+	{ VMI_ID_SetTR, { 0 } },
+	{ VMI_ID_SetIDT, { 0 } },
+	{ VMI_ID_GetIDT, { (u32)&arena[2] } },
+	{ VMI_ID_GetGDT, { (u32)&arena[2] } },
+	{ VMI_ID_CLTS, { 0 } },
+	{ VMI_ID_STTS, { 0 } },
+	{ VMI_ID_SMSW, { 0 } },
+	{ VMI_ID_EnableInterrupts, { 0 } },
+	{ VMI_ID_DisableInterrupts, { 0 } },
+	{ VMI_ID_GetInterruptMask, { 0 } },
+	{ VMI_ID_SetInterruptMask, { VMI_IF } },
+	{ VMI_ID_SetInterruptMask, { 0xfffffdff } },
+	{ VMI_ID_SaveAndDisableIRQs, { 0 } },
+	{ VMI_ID_GetEFLAGS, { 0 } },
+	{ VMI_ID_GetIOPLMask, { 0 } },
+	{ VMI_ID_SetPxE, { 0xdeadb000, (u32)&arena[3], VMI_PAGE_PT } },
+	{ VMI_ID_SetPxE_v13, { (u32)&arena[3], 0xdeadb000, VMI_PAGE_PT } },
+	{ VMI_ID_SetPxELong_v13, { 0xdeadb000, 0x5, (u32)&arena[4] } },
+	{ VMI_ID_GetPxE, { (u32)&arena[5] } },
+	{ VMI_ID_GetPxELong, { (u32)&arena[6] } },
+	{ VMI_ID_SwapPxE, { (u32)&arena[5], 0x77777000 } },
+	{ VMI_ID_SwapPte, { 0x77777000, (u32)&arena[5] } },
+	{ VMI_ID_SwapPxELongAtomic, { 0x77777000, 0x3, (u32)&arena[6] } },
+	{ VMI_ID_DeactivatePxELongAtomic, { (u32)&arena[6] } },
+	{ VMI_ID_TestAndSetPxEBit, { (u32)&arena[7], 4 } },
+	{ VMI_ID_TestAndClearPteBit, { 5, (u32)&arena[7] } },
+	{ VMI_ID_GetPteVal, { 0xabcde063 } },
+	{ VMI_ID_MachineToPhysical, { 0xabcde } },
+	{ VMI_ID_InvalPage, { (u32)arena } },
+	{ VMI_ID_FlushTLB, { VMI_FLUSH_TLB } },
+	{ VMI_ID_UpdatePxE, { (u32)&arena[3], VMI_PAGE_PT } },
+	{ VMI_ID_UpdateKernelStack, { SEL_DATA, 0x2468ace0 } },
+	{ VMI_ID_OUTB, { 0x12, PORT_DELAY } },
+	{ VMI_ID_IN, { 0, PORT_PCI } },
+	{ VMI_ID_IODelay, { 0 } },
+	{ VMI_ID_Pause, { 0 } },
+};
+
+static struct dtr short_idt;
+
+static void set_operation(u32 row, u32 value)
+{
+	u32 i;
+
+	for (i = 0; i < ARRAY_SIZE(operations); i++)
+		if (operations[i].row == row)
+			operations[i].value[0] = value;
+}
+
+/* What a call may have done. */
+struct effect {
+	u32 arena[ARRAY_SIZE(arena)];
+	u32 cr0, cr2, cr3, cr4, esp0, dr1;
+	struct dtr idtr;
+};
+
+static struct effect go(struct invoke *v)
+{
+	static const u32 odd_cr2 = 0x13572468;
+	struct effect e = { { 0 }, cr0(), 0, cr3(), cr4(), tss[1], 0, sidt() }, now;
+	u32 i;
+
+	for (i = 0; i < ARRAY_SIZE(arena); i++)
+		arena[i] = 0xa5a50000 + i;
+	set_cr2(odd_cr2);
+	set_cr0(e.cr0 | CR0_TS);
+	gdt[SEL_SPARE / 8] = descriptor((u32)tss, sizeof(tss) - 1, 0x0089);
+	__asm__ volatile("mov %0, %%dr1" : : "r"(0x1111));
+	invoke(v);
+	if (rom_traps(&rom, VMI_ID_SetPxE)) /* what may wait does not */
+		VMI(&rom, FlushDeferredCalls)(~0u);
+	memcpy(now.arena, arena, sizeof(arena));
+	now.cr0 = cr0();
+	now.cr2 = cr2();
+	now.cr3 = cr3();
+	now.cr4 = cr4();
+	now.esp0 = tss[1];
+	now.idtr = sidt();
+	__asm__ volatile("mov %%dr1, %0" : "=r"(now.dr1));
+	set_cr0(e.cr0);
+	set_cr3(e.cr3);
+	set_cr4(e.cr4);
+	tss[1] = e.esp0;
+	__asm__ volatile("lidt %0" : : "m"(e.idtr));
+	return now;
+}
+
+static u32 other_source(u32 *used)
+{
+	u32 from;
+
+	do
+		from = one_in(4) ? VMI_FROM_CONSTANT + random(2) : VMI_FROM_EAX + random(REGISTERS);
+	while (from == VMI_FROM_EAX + ESP || (*used & 1u << from));
+	*used |= 1u << from;
+	return from;
+}
+
+/* Each argument from somewhere else. */
+static void place(struct vmi_site *site, const struct operation *o, struct invoke *v)
+{
+	u32 i, used = 0;
+
+	for (i = 0; i < 3; i++) {
+		u32 from;
+
+		if (!(rows[site->call].in & argument_bit[i]))
+			continue;
+		from = other_source(&used);
+		if (from >= VMI_FROM_CONSTANT)
+			site->constant[from - VMI_FROM_CONSTANT] = o->value[i];
+		else
+			set_register(&v->in, from, o->value[i]);
+		site->argument[i] = (u8)(from == argument_register[i] && one_in(2) ? 0 : from);
+	}
+	if ((rows[site->call].out & (VMI_A | VMI_D)) == VMI_A)
+		site->result = random_result();
+	site->live = (u16)random(0x40);
+}
+
+/* Returns false where the site does not do what the stub does. */
+static bool like_the_stub(struct vmi_site *site, const struct operation *o, struct invoke *v)
+{
+	struct invoke stub = { .target = rom_call(&rom, o->row), .in = v->in };
+	struct effect want, got;
+	u32 result = site->result ? site->result : VMI_FROM_EAX, out = rows[o->row].out, i;
+	bool good = true;
+
+	for (i = 0; i < 3; i++)
+		if (rows[o->row].in & argument_bit[i])
+			set_register(&stub.in, argument_register[i], o->value[i]);
+	v->target = site->address;
+	v->jump = 1;
+	want = go(&stub);
+	got = go(v);
+	good &= expect(same(&want, &got, sizeof(want)), "other effects than the stub");
+	if (out & VMI_A)
+		good &= equal(state_register(&v->out, result), stub.out.eax, "the result");
+	if (out & VMI_D)
+		good &= equal(v->out.edx, stub.out.edx, "EDX");
+	good &= equal(v->out.eflags & ~EFLAGS_OSZAPC, stub.out.eflags & ~EFLAGS_OSZAPC, "EFLAGS");
+	return good & registers_behind(site, v, false);
+}
+
+static void inline_code(void)
+{
+	static const u32 flags[] = { 0, EFLAGS_OSZAPC | EFLAGS_DF | EFLAGS_ID, EFLAGS_IF | 0x1041 };
+	static struct invoke v[ARRAY_SIZE(operations)];
+	u32 round, i, forms[VMI_FORMS] = { 0 };
+
+	short_idt = sidt();
+	short_idt.limit -= 8;
+	set_operation(VMI_ID_SetCR0, cr0() ^ CR0_WP);
+	set_operation(VMI_ID_SetCR3, cr3() ^ CR3_PCD);
+	set_operation(VMI_ID_SetCR4, cr4() ^ CR4_TSD);
+	set_operation(VMI_ID_SetTR, SEL_SPARE);
+	set_operation(VMI_ID_SetIDT, (u32)&short_idt);
+	for (round = 0; round < ROUNDS; round++) {
+		start();
+		for (i = 0; i < ARRAY_SIZE(operations); i++) {
+			v[i] = (struct invoke){ .in = random_state_of_cpu() };
+			v[i].in.eflags = EFLAGS_1 | flags[round % ARRAY_SIZE(flags)];
+			place(add(operations[i].row, SIZE_MOST), &operations[i], &v[i]);
+		}
+		memcpy(before, text, sizeof(text));
+		if (bring(VMI_PATCH_BEST, "best"))
+			break;
+		for (i = 0; i < count; i++)
+			if (!like_the_stub(&sites[i], &operations[i], &v[i]))
+				describe(&sites[i]);
+		for (i = 0; i < count; i++)
+			forms[kept_form(&sites[i])]++;
+	}
+	print("# %u NOPs, %u inline, %u CALLs\n", forms[VMI_FORM_NOPS], forms[VMI_FORM_INLINE],
+	      forms[VMI_FORM_CALL]);
+	expect(forms[VMI_FORM_INLINE] > ROUNDS * 4, "hardly any is inline");
+	point("inline code does what the stub does, with arguments from anywhere");
+}
+
 void guest_main(void)
 {
 	if (!rom_find(&rom, option_number("major", 3)))
@@ -616,4 +838,5 @@ void guest_main(void)
 	ok(rom_init(&rom) == 0, "Init");
 	every_call();
 	arguments();
+	inline_code();
 }
