@@ -47,6 +47,7 @@ static bool one_in(u32 n)
 
 static u8 text[TEXT_SIZE] __attribute__((aligned(4096)));
 static u8 before[TEXT_SIZE]; /* as the guest wrote it */
+static u32 text_at;	     /* where the sites' addresses begin: text, perhaps mapped again */
 static u8 kept[KEPT_SIZE];
 static struct vmi_site sites[SITES];
 static u32 count;
@@ -56,6 +57,7 @@ static void start(void)
 	memset(text, GAP, sizeof(text));
 	memset(kept, 0, sizeof(kept));
 	memset(sites, 0, sizeof(sites));
+	text_at = (u32)text;
 	count = 0;
 }
 
@@ -64,13 +66,13 @@ static struct vmi_site *add(u32 row, u32 size)
 {
 	struct vmi_site *site = &sites[count];
 	u8 *code = text + count * SLOT;
-	u32 i, leave = (u32)invoke_landing - (u32)(code + size + 5);
+	u32 i, address = text_at + count * SLOT, leave = (u32)invoke_landing - (address + size + 5);
 
 	for (i = 0; i < size; i++)
 		code[i] = (u8)(0x60 + count + i * 7) | 1;
 	code[size] = 0xe9;
 	memcpy(code + size + 1, &leave, 4);
-	site->address = (u32)code;
+	site->address = address;
 	site->size = (u8)size;
 	site->call = (u8)row;
 	count++;
@@ -84,7 +86,7 @@ static u8 *code_of(const struct vmi_site *site)
 
 static const u8 *before_of(const struct vmi_site *site)
 {
-	return before + (code_of(site) - text);
+	return before + (site->address - text_at);
 }
 
 /* ------------------------------------------------------------------------
@@ -98,7 +100,7 @@ static struct vmi_patch all_sites(u8 form)
 		.count = count,
 		.number = count,
 		.form = form,
-		.text = (u32)text,
+		.text = text_at,
 		.text_size = TEXT_SIZE,
 		.kept = (u32)kept,
 	};
@@ -246,14 +248,18 @@ static void forms_told(const struct vmi_patch *request, const char *when)
 	}
 }
 
-static u32 bring(u8 form, const char *when)
+static u32 done(struct vmi_patch request, const char *when)
 {
-	struct vmi_patch request = all_sites(form);
 	u32 result = patch(&request);
 
 	if (expect(result == VMI_PATCH_DONE, "%s: %u, record %u", when, result, request.refused))
 		forms_told(&request, when);
 	return result;
+}
+
+static u32 bring(u8 form, const char *when)
+{
+	return done(all_sites(form), when);
 }
 
 static u32 kept_form(const struct vmi_site *site)
@@ -831,6 +837,209 @@ static void inline_code(void)
 	point("inline code does what the stub does, with arguments from anywhere");
 }
 
+/* ------------------------------------------------------------------------
+ * Some of the sites, and what else a request says
+ */
+
+/* So many good ones, in the middle of the text. */
+static void good_sites(u32 n)
+{
+	start();
+	while (n--)
+		add(VMI_ID_SetPxE, 30)->flags = VMI_SITE_LIVE;
+	memcpy(before, text, sizeof(text));
+}
+
+static void some_sites(void)
+{
+	struct vmi_patch request;
+	u32 i, first, number;
+
+	good_sites(8);
+	for (first = 0; first <= count; first++)
+		for (number = 0; number <= count - first; number++) {
+			request = all_sites(VMI_PATCH_CALLS);
+			request.first = first;
+			request.number = number;
+			done(request, "some");
+			for (i = 0; i < count; i++)
+				expect(is(&sites[i], i >= first && i - first < number
+							     ? VMI_FORM_CALL
+							     : VMI_FORM_ORIGINAL),
+				       "from %u, %u sites: site %u", first, number, i);
+			bring(VMI_PATCH_ORIGINAL, "all back");
+		}
+	request = all_sites(VMI_PATCH_BEST);
+	request.first = 3;
+	request.number = 1;
+	done(request, "one is the best");
+	bring(VMI_PATCH_CALLS, "and all are calls");
+	request.form = VMI_PATCH_ORIGINAL;
+	done(request, "one is put back");
+	expect(is(&sites[3], VMI_FORM_ORIGINAL) && is(&sites[2], VMI_FORM_CALL) &&
+		       is(&sites[4], VMI_FORM_CALL),
+	       "one is put back: others changed");
+	bring(VMI_PATCH_ORIGINAL, "all are put back");
+	expect(same(text, before, sizeof(text)), "the originals are not back");
+	sites[0].call = VMI_CALL_COUNT; /* and is not asked for */
+	request.form = VMI_PATCH_CALLS;
+	equal(patch(&request), VMI_PATCH_DONE, "with a wrong record elsewhere, result");
+	point("one site by itself, and any number of them");
+}
+
+#define READ_ONLY 0x20000000u
+#define WRITABLE 0x28000000u
+
+/* The text read-only, and once more elsewhere, to be written. */
+static void another_mapping(void)
+{
+	struct vmi_patch request;
+	u32 row, i;
+
+	if (!paging())
+		return;
+	for (i = 0; i < TEXT_SIZE; i += 4096) {
+		map(READ_ONLY + i, to_phys(text) + i, PTE_P);
+		map(WRITABLE + i, to_phys(text) + i, PTE_P | PTE_W);
+	}
+	set_cr0(cr0() | CR0_WP);
+	start();
+	text_at = READ_ONLY;
+	for (row = 0; row < VMI_CALL_COUNT; row++)
+		if (!own(row))
+			add(row, 5 + row % 60);
+	memcpy(before, text, sizeof(text));
+	request = all_sites(VMI_PATCH_BEST);
+	request.alias = WRITABLE - READ_ONLY;
+	done(request, "another mapping");
+	for (i = 0; i < count; i++)
+		best(&sites[i]);
+	point("sites are written through another mapping");
+	request.alias = 0;
+	invoke_catch(14);
+	done(request, "no mapping to write");
+	request.form = VMI_PATCH_CALLS;
+	request.alias = WRITABLE - READ_ONLY;
+	done(request, "calls in another mapping");
+	request.alias = 0;
+	done(request, "calls, no mapping to write");
+	invoke_catch_none();
+	point("what has its form already is not written");
+	request.alias = WRITABLE - READ_ONLY;
+	request.form = VMI_PATCH_ORIGINAL;
+	done(request, "original in another mapping");
+	expect(same(text, before, sizeof(text)), "the originals are not back");
+	set_cr0(cr0() & ~CR0_WP);
+	for (i = 0; i < TEXT_SIZE; i += 4096) {
+		unmap(READ_ONLY + i);
+		unmap(WRITABLE + i);
+	}
+	point("originals are put back through another mapping");
+}
+
+/* ------------------------------------------------------------------------
+ * The protocol for sites that run
+ */
+
+#define SYNC_ARGUMENT 0x1337c0de
+#define INT3 0xcc
+
+static struct {
+	u32 calls, in_site;
+	u32 address, size;
+	u8 old[SLOT], seen[3][SLOT];
+} synced;
+
+static void site_was_synced(void)
+{
+	u32 n = synced.size - 1;
+	const u8 *now = at(synced.address);
+
+	equal(synced.in_site, 3, "calls of sync for a site");
+	expect(synced.seen[0][0] == INT3 && synced.seen[1][0] == INT3, "no breakpoint");
+	expect(same(synced.seen[0] + 1, synced.old + 1, n), "the tail was written early");
+	expect(same(synced.seen[1] + 1, now + 1, n), "the tail was written late");
+	expect(same(synced.seen[2], now, synced.size), "written after all CPUs were told");
+	expect(!same(synced.old, now, synced.size), "nothing changed");
+	synced.in_site = 0;
+}
+
+static VMI_REGPARM void sync_alone(u32 address, u32 size, u32 argument)
+{
+	if (synced.in_site == 3 && address == synced.address + SLOT)
+		synced.in_site = 0;
+	if (!synced.in_site) {
+		synced.address = address;
+		synced.size = size;
+	}
+	equal(address, synced.address, "sync's address");
+	equal(size, synced.size, "sync's size");
+	equal(argument, SYNC_ARGUMENT, "sync's argument");
+	if (synced.in_site < 3)
+		memcpy(synced.seen[synced.in_site], at(address), size);
+	synced.in_site++;
+	synced.calls++;
+	__asm__ volatile("mov $0x11111111, %%eax\n\tmov %%eax, %%edx\n\tmov %%eax, %%ecx"
+			 :
+			 :
+			 : "eax", "edx", "ecx");
+}
+
+static void sync_every_site(void)
+{
+	static const u8 forms[] = { VMI_PATCH_BEST,  VMI_PATCH_BEST,	 VMI_PATCH_CALLS,
+				    VMI_PATCH_CALLS, VMI_PATCH_BEST,	 VMI_PATCH_ORIGINAL,
+				    VMI_PATCH_CALLS, VMI_PATCH_ORIGINAL, VMI_PATCH_ORIGINAL };
+	struct vmi_patch request;
+	u32 i, n, row;
+
+	for (n = 0; n < 3; n++) {
+		start();
+		for (row = 0; row < VMI_CALL_COUNT; row++)
+			if (!own(row))
+				add(row, n ? 5 + (row * n) % 60 : 5)->flags = VMI_SITE_LIVE;
+		memcpy(before, text, sizeof(text));
+		for (i = 0; i < ARRAY_SIZE(forms); i++) {
+			u32 site, changed = 0;
+			static u8 was[TEXT_SIZE];
+
+			memcpy(was, text, sizeof(text));
+			for (site = 0; site < count; site++) {
+				request = all_sites(forms[i]);
+				request.first = site;
+				request.number = 1;
+				request.sync = (u32)sync_alone;
+				request.argument = SYNC_ARGUMENT;
+				memcpy(synced.old, at(sites[site].address), sites[site].size);
+				synced.calls = synced.in_site = 0;
+				done(request, "live");
+				if (synced.calls) {
+					equal(synced.address, sites[site].address, "the site");
+					equal(synced.size, sites[site].size, "its size");
+					site_was_synced();
+				}
+				expect(!synced.calls == same(was + site * SLOT, text + site * SLOT,
+							     sites[site].size),
+				       "%u calls of sync", synced.calls);
+				changed += !!synced.calls;
+			}
+			expect(i != 1 && i != 3 && i != 8 ? changed : !changed,
+			       "step %u: %u sites changed", i, changed);
+		}
+	}
+	point("a live site: breakpoint, tail, first byte, and three times sync");
+	good_sites(4);
+	request = all_sites(VMI_PATCH_CALLS);
+	request.sync = (u32)sync_alone;
+	request.argument = SYNC_ARGUMENT;
+	synced.calls = synced.in_site = 0;
+	done(request, "all at once");
+	equal(synced.calls, 3 * count, "calls of sync");
+	equal(synced.address, sites[count - 1].address, "the last site");
+	equal(synced.in_site, 3, "calls of sync for the last one");
+	point("one live site after the other");
+}
+
 void guest_main(void)
 {
 	if (!rom_find(&rom, option_number("major", 3)))
@@ -839,4 +1048,7 @@ void guest_main(void)
 	every_call();
 	arguments();
 	inline_code();
+	some_sites();
+	another_mapping();
+	sync_every_site();
 }
