@@ -1018,8 +1018,9 @@ static void sync_every_site(void)
 					equal(synced.size, sites[site].size, "its size");
 					site_was_synced();
 				}
-				expect(!synced.calls == same(was + site * SLOT, text + site * SLOT,
-							     sites[site].size),
+				expect((synced.calls == 0) == same(was + site * SLOT,
+								   text + site * SLOT,
+								   sites[site].size),
 				       "%u calls of sync", synced.calls);
 				changed += !!synced.calls;
 			}
@@ -1040,6 +1041,274 @@ static void sync_every_site(void)
 	point("one live site after the other");
 }
 
+/* ------------------------------------------------------------------------
+ * Refusals
+ */
+
+#define NO_INDEX 0xabcdef01
+
+/* In every form: so much is refused, and nothing at all changes but what the ROM tells. */
+static void refused(const struct vmi_patch *asked, u32 reason, u32 index, const char *what)
+{
+	static u8 text_was[TEXT_SIZE], kept_was[KEPT_SIZE];
+	static struct vmi_site sites_were[SITES];
+	u32 form;
+
+	for (form = VMI_PATCH_BEST; form <= VMI_PATCH_CALLS; form++) {
+		struct vmi_patch request = *asked;
+
+		if (reason != VMI_PATCH_REQUEST)
+			request.form = (u8)form;
+		request.refused = NO_INDEX;
+		memcpy(text_was, text, sizeof(text));
+		memcpy(kept_was, kept, sizeof(kept));
+		memcpy(sites_were, sites, sizeof(sites));
+		equal(patch(&request), reason, what);
+		if (reason != VMI_PATCH_REQUEST)
+			expect(request.refused == index, "%s: record %u, expected %u", what,
+			       request.refused, index);
+		expect(same(text, text_was, sizeof(text)), "%s: the text changed", what);
+		expect(same(kept, kept_was, sizeof(kept)), "%s: what is kept changed", what);
+		expect(same(sites, sites_were, sizeof(sites)), "%s: a record changed", what);
+	}
+}
+
+#define BAD 3 /* of six */
+
+static void wrong_records(void)
+{
+	static const struct {
+		const char *what;
+		u8 reason;
+		struct vmi_site site; /* without the address */
+	} wrong[] = {
+#define ROW(name) .call = VMI_ID_##name
+#define CONSTANT .argument = { VMI_FROM_CONSTANT }, .constant = { 0x12345678 }
+		{ "row 255", VMI_PATCH_CALL, { .size = 20, .call = 255 } },
+		{ "the row behind", VMI_PATCH_CALL, { .size = 20, .call = VMI_CALL_COUNT } },
+		{ "Init", VMI_PATCH_CALL, { .size = 20, ROW(Init) } },
+		{ "GetRelocationInfo", VMI_PATCH_CALL, { .size = 20, ROW(GetRelocationInfo) } },
+		{ "PatchSites", VMI_PATCH_CALL, { .size = 20, ROW(PatchSites) } },
+		{ "no bytes", VMI_PATCH_SHORT, { .size = 0, ROW(Pause) } },
+		{ "4 bytes", VMI_PATCH_SHORT, { .size = 4, ROW(DisableInterrupts) } },
+		{ "4 bytes for JMP", VMI_PATCH_SHORT, { .size = 4, ROW(IRET) } },
+		{ "9 bytes with a constant",
+		  VMI_PATCH_SHORT,
+		  { .size = 9, ROW(SetCR2), CONSTANT } },
+		{ "6 bytes with an argument",
+		  VMI_PATCH_SHORT,
+		  { .size = 6, ROW(SetCR2), .argument = { VMI_FROM_EBX } } },
+		{ "6 bytes with a result",
+		  VMI_PATCH_SHORT,
+		  { .size = 6, ROW(GetCR2), .result = VMI_FROM_EBX } },
+		{ "8 bytes, and what is live",
+		  VMI_PATCH_SHORT,
+		  { .size = 8, ROW(SetCR2), .live = VMI_A, .argument = { VMI_FROM_EBX } } },
+		{ "6 bytes and the stack",
+		  VMI_PATCH_SHORT,
+		  { .size = 6, ROW(WriteGDTEntry), .argument = { [3] = VMI_FROM_EBX } } },
+		{ "an argument of none",
+		  VMI_PATCH_ARGUMENT,
+		  { .size = 40, ROW(GetCR0), .argument = { VMI_FROM_EBX } } },
+		{ "a third argument of two",
+		  VMI_PATCH_ARGUMENT,
+		  { .size = 40, ROW(UpdatePxE), .argument = { [2] = VMI_FROM_ECX } } },
+		{ "an argument in ESP",
+		  VMI_PATCH_ARGUMENT,
+		  { .size = 40, ROW(SetCR2), .argument = { VMI_FROM_EAX + ESP } } },
+		{ "an argument in register 9",
+		  VMI_PATCH_ARGUMENT,
+		  { .size = 40, ROW(SetCR2), .argument = { VMI_FROM_EDI + 1 } } },
+		{ "an argument in register 15",
+		  VMI_PATCH_ARGUMENT,
+		  { .size = 40, ROW(SetCR2), .argument = { VMI_FROM_CONSTANT - 1 } } },
+		{ "a third constant",
+		  VMI_PATCH_ARGUMENT,
+		  { .size = 40,
+		    ROW(SetCR2),
+		    .argument = { VMI_FROM_CONSTANT + VMI_SITE_CONSTANTS } } },
+		{ "a result of none",
+		  VMI_PATCH_ARGUMENT,
+		  { .size = 40, ROW(SetCR2), .result = VMI_FROM_EBX } },
+		{ "a result in ESP",
+		  VMI_PATCH_ARGUMENT,
+		  { .size = 40, ROW(GetCR2), .result = VMI_FROM_EAX + ESP } },
+		{ "a result in a constant",
+		  VMI_PATCH_ARGUMENT,
+		  { .size = 40, ROW(GetCR2), .result = VMI_FROM_CONSTANT } },
+		{ "a result in register 9",
+		  VMI_PATCH_ARGUMENT,
+		  { .size = 40, ROW(GetCR2), .result = VMI_FROM_EDI + 1 } },
+		{ "a flag", VMI_PATCH_ARGUMENT, { .size = 40, ROW(GetCR2), .flags = 4 } },
+		{ "the reserved byte",
+		  VMI_PATCH_ARGUMENT,
+		  { .size = 40, ROW(GetCR2), .reserved = 1 } },
+	};
+	u32 i;
+
+	for (i = 0; i < ARRAY_SIZE(wrong); i++) {
+		struct vmi_patch request;
+		u32 address;
+
+		good_sites(6);
+		if (i & 1)
+			bring(i & 2 ? VMI_PATCH_BEST : VMI_PATCH_CALLS, "before");
+		address = sites[BAD].address;
+		sites[BAD] = wrong[i].site;
+		sites[BAD].address = address;
+		request = all_sites(VMI_PATCH_BEST);
+		refused(&request, wrong[i].reason, BAD, wrong[i].what);
+		request.first = request.number = BAD;
+		refused(&request, wrong[i].reason, BAD, wrong[i].what);
+		sites[BAD + 1] = sites[BAD]; /* the first one counts */
+		sites[BAD + 1].address += SLOT;
+		refused(&request, wrong[i].reason, BAD, wrong[i].what);
+	}
+	point("a wrong record: every reason, and nothing changes");
+}
+
+static void wrong_places(void)
+{
+	static const struct {
+		int shift;
+		u32 size;
+		bool good;
+	} places[] = {
+		/* against a site of 30 bytes */
+		{ 0, 30, false }, { 29, 5, false }, { -4, 5, false }, { -10, 60, false },
+		{ 10, 5, false }, { 30, 5, true },  { -5, 5, true },
+	};
+	struct vmi_patch request;
+	u32 i, k;
+
+	for (i = 0; i < ARRAY_SIZE(places); i++)
+		for (k = 0; k < 2; k++) { /* the other one is before or behind */
+			u32 other = k ? 5 : 0;
+
+			good_sites(6);
+			sites[other].address = sites[BAD].address + (u32)places[i].shift;
+			sites[other].size = (u8)places[i].size;
+			request = all_sites(VMI_PATCH_BEST);
+			if (places[i].good) {
+				equal(patch(&request), VMI_PATCH_DONE, "next to each other");
+				continue;
+			}
+			refused(&request, VMI_PATCH_OVERLAP, k ? BAD : 0, "overlap");
+			request.first = BAD;
+			request.number = 1;
+			refused(&request, VMI_PATCH_OVERLAP, BAD, "overlap with another");
+			request.first = other;
+			refused(&request, VMI_PATCH_OVERLAP, other, "another overlaps");
+		}
+	point("sites that overlap, before and behind, and such that do not");
+
+	good_sites(6);
+	request = all_sites(VMI_PATCH_BEST);
+	request.text_size = 5 * SLOT + 30;
+	equal(patch(&request), VMI_PATCH_DONE, "text from the first byte to the last, result");
+	bring(VMI_PATCH_ORIGINAL, "back");
+	request.text_size--;
+	refused(&request, VMI_PATCH_TEXT, 5, "beyond the text's last byte");
+	request.text_size++;
+	request.text++;
+	refused(&request, VMI_PATCH_TEXT, 0, "before the text's first byte");
+	request.text--;
+	request.text_size = 0;
+	refused(&request, VMI_PATCH_TEXT, 0, "no text");
+	request = all_sites(VMI_PATCH_BEST);
+	sites[BAD].address = 0xfffffff0;
+	refused(&request, VMI_PATCH_TEXT, BAD, "a site around the end of memory");
+	request.text = 0xffffff00;
+	request.text_size = 0x100;
+	request.first = BAD;
+	request.number = 1;
+	refused(&request, VMI_PATCH_TEXT, BAD, "a site beyond the end of memory");
+	point("sites outside of the text");
+
+	if (paging()) {
+		u8 *last = page();
+
+		map(0xfffff000, to_phys(last), PTE_P | PTE_W);
+		sites[BAD].address = 0xfffffff0;
+		sites[BAD].size = 16;
+		equal(patch(&request), VMI_PATCH_DONE, "the last bytes of memory, result");
+		expect(leads(at(0xfffffff0), 16, 0xe8, rom_call(&rom, VMI_ID_SetPxE)) == 11 ||
+			       *kept,
+		       "no CALL there");
+		unmap(0xfffff000);
+	}
+	point("the last site of memory");
+}
+
+static void wrong_requests(void)
+{
+	static const struct {
+		const char *what;
+		u32 count, first, number;
+		u8 kind, form;
+		u16 reserved;
+	} wrong[] = {
+		{ "kind 2", 6, 0, 6, 2, 0, 0 },
+		{ "kind 255", 6, 0, 6, 255, 0, 0 },
+		{ "form 3", 6, 0, 6, 0, 3, 0 },
+		{ "form 255", 6, 0, 6, 0, 255, 0 },
+		{ "what is reserved", 6, 0, 6, 0, 0, 1 },
+		{ "first beyond count", 6, 7, 0, 0, 0, 0 },
+		{ "number beyond count", 6, 0, 7, 0, 0, 0 },
+		{ "the last two of one", 6, 5, 2, 0, 0, 0 },
+		{ "number that wraps", 6, 1, 0xffffffff, 0, 0, 0 },
+		{ "records around the end of memory", 0xffffffff, 0, 1, 0, 0, 0 },
+		{ "number without count", 0, 0, 1, 0, 0, 0 },
+	};
+	struct vmi_patch request;
+	u32 i;
+
+	invoke_catch(14);
+	for (i = 0; i < ARRAY_SIZE(wrong); i++) {
+		good_sites(6);
+		request = all_sites(wrong[i].form);
+		request.count = wrong[i].count;
+		request.first = wrong[i].first;
+		request.number = wrong[i].number;
+		request.kind = wrong[i].kind;
+		request.reserved = wrong[i].reserved;
+		refused(&request, VMI_PATCH_REQUEST, 0, wrong[i].what);
+	}
+	good_sites(6);
+	request = all_sites(VMI_PATCH_BEST);
+	request.text_size = 1 - request.text;
+	refused(&request, VMI_PATCH_REQUEST, 0, "text around the end of memory");
+	request = all_sites(VMI_PATCH_BEST);
+	request.number = 0;
+	done(request, "none of the sites");
+	request.first = count;
+	done(request, "none behind the sites");
+	request.first = request.count = 0;
+	done(request, "no sites");
+	request.records = request.kept = 0;
+	done(request, "no sites, nowhere");
+	invoke_catch_none();
+	point("requests that are wrong, and such for nothing");
+}
+
+static void not_live(void)
+{
+	struct vmi_patch request;
+
+	good_sites(6);
+	request = all_sites(VMI_PATCH_BEST);
+	request.sync = (u32)sync_alone;
+	sites[BAD].flags = 0;
+	refused(&request, VMI_PATCH_LIVE, BAD, "the original calls");
+	sites[BAD] = (struct vmi_site){ .address = sites[BAD].address,
+					.size = 40,
+					.call = VMI_ID_WriteGDTEntry,
+					.flags = VMI_SITE_LIVE,
+					.argument = { [3] = VMI_FROM_ESI } };
+	refused(&request, VMI_PATCH_LIVE, BAD, "LEA behind the CALL");
+	point("a live site that a CPU may have to return into");
+}
+
 void guest_main(void)
 {
 	if (!rom_find(&rom, option_number("major", 3)))
@@ -1051,4 +1320,8 @@ void guest_main(void)
 	some_sites();
 	another_mapping();
 	sync_every_site();
+	wrong_records();
+	wrong_places();
+	wrong_requests();
+	not_live();
 }
