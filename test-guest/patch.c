@@ -47,7 +47,8 @@ static bool one_in(u32 n)
 
 static u8 text[TEXT_SIZE] __attribute__((aligned(4096)));
 static u8 before[TEXT_SIZE]; /* as the guest wrote it */
-static u32 text_at;	     /* where the sites' addresses begin: text, perhaps mapped again */
+static u8 after_best[TEXT_SIZE];
+static u32 text_at; /* where the sites' addresses begin: text, perhaps mapped again */
 static u8 kept[KEPT_SIZE];
 static struct vmi_site sites[SITES];
 static u32 count;
@@ -329,7 +330,6 @@ static void best(const struct vmi_site *site)
 
 static void every_call(void)
 {
-	static u8 first[TEXT_SIZE];
 	u32 row, i, size, native = 0;
 
 	for (size = 5; size <= SIZE_MOST; size += size < 16 ? 1 : 14) {
@@ -342,9 +342,9 @@ static void every_call(void)
 			break;
 		for (i = 0; i < count; i++)
 			best(&sites[i]);
-		memcpy(first, text, sizeof(text));
+		memcpy(after_best, text, sizeof(text));
 		bring(VMI_PATCH_BEST, "best again");
-		expect(same(text, first, sizeof(text)), "BEST twice changes something");
+		expect(same(text, after_best, sizeof(text)), "BEST twice changes something");
 		bring(VMI_PATCH_CALLS, "calls");
 		for (i = 0; i < count; i++) {
 			u32 form = call_form(sites[i].call);
@@ -359,7 +359,7 @@ static void every_call(void)
 				       call_name[sites[i].call]);
 		}
 		bring(VMI_PATCH_BEST, "best after calls");
-		expect(same(text, first, sizeof(text)), "BEST is not the same after CALLS");
+		expect(same(text, after_best, sizeof(text)), "BEST is not the same after CALLS");
 		bring(VMI_PATCH_ORIGINAL, "original");
 		expect(same(text, before, sizeof(text)), "the originals are not back");
 		bring(VMI_PATCH_ORIGINAL, "original again");
@@ -1042,6 +1042,253 @@ static void sync_every_site(void)
 }
 
 /* ------------------------------------------------------------------------
+ * Annotations, as RFC Linux has them
+ */
+
+#define LEA_BYTE 0x24648du  /* and a byte */
+#define LEA_WORD 0x24a48du  /* and a word */
+#define TRANSLATION_MOST 24 /* bytes */
+
+static struct vmi_annotation annotations[SITES];
+static u8 translations[SITES][TRANSLATION_MOST];
+
+static struct vmi_patch all_annotations(u8 form)
+{
+	struct vmi_patch request = all_sites(form);
+
+	request.records = (u32)annotations;
+	request.kind = VMI_PATCH_ANNOTATIONS;
+	return request;
+}
+
+static u8 *push(u8 *code, const struct vmi_site *site, u32 from)
+{
+	u32 value;
+
+	if (from < VMI_FROM_CONSTANT) {
+		*code++ = (u8)(0x50 + from - VMI_FROM_EAX);
+		return code;
+	}
+	value = site->constant[from - VMI_FROM_CONSTANT];
+	if (value + 0x80 < 0x100) {
+		*code++ = 0x6a;
+		*code++ = (u8)value;
+		return code;
+	}
+	*code++ = 0x68;
+	memcpy(code, &value, 4);
+	return code + 4;
+}
+
+/*
+ * The record and the translation of the last site, which has room for so many bytes more; the
+ * site's record says what its arguments on the stack are. Returns the size.
+ */
+static u32 annotate(struct vmi_site *site, u32 more)
+{
+	struct vmi_annotation *a = &annotations[site - sites];
+	u8 *translation = translations[site - sites], *code = translation;
+	u32 number = rom_number(&rom, site->call), displacement = one_in(2) ? number : 0, stack, i;
+
+	for (stack = 0, i = VMI_SITE_ARGUMENTS - 1; i >= 3; i--)
+		if (site->argument[i]) {
+			code = push(code, site, site->argument[i]);
+			stack += 4;
+		}
+	*a = (struct vmi_annotation){ .call = number,
+				      .native = site->address,
+				      .translation = (u32)translation,
+				      .pad = (u8)(displacement ? 0 : code - translation) };
+	*code++ = 0xe8;
+	memcpy(code, &displacement, 4);
+	code += 4;
+	if (stack) {
+		u32 word = one_in(2), lea = word ? LEA_WORD : LEA_BYTE;
+
+		memcpy(code, &lea, 3);
+		memcpy(code + 3, &stack, word ? 4 : 1);
+		code += word ? 7 : 4;
+	}
+	a->translation_size = (u8)(code - translation);
+	a->native_size = (u8)(a->translation_size + more);
+	a->nop_size = (vmi_s8)random(a->native_size);
+	return a->native_size;
+}
+
+static void add_annotation(u32 row, u32 more)
+{
+	struct vmi_site *site = add(row, SIZE_MOST), wanted;
+	u32 i;
+
+	for (i = 3; i < VMI_SITE_ARGUMENTS; i++)
+		if (rows[row].in & argument_bit[i])
+			site->argument[i] = random_source(site);
+	site->live = 0x3f;
+	wanted = *site;
+	wanted.size = (u8)annotate(site, more);
+	count--;
+	memset(code_of(site), GAP, SLOT);
+	add(row, wanted.size);
+	*site = wanted;
+}
+
+static bool in_image(u32 row)
+{
+	return rom_number(&rom, row) != VMI_NO && !own(row);
+}
+
+static void every_annotation(void)
+{
+	struct vmi_patch request;
+	u32 round, row, i, pushed[3] = { 0 };
+
+	for (round = 0; round < ROUNDS; round++) {
+		start();
+		for (row = 0; row < VMI_CALL_COUNT; row++)
+			if (in_image(row))
+				add_annotation(row, random(10));
+		memcpy(before, text, sizeof(text));
+		if (done(all_annotations(VMI_PATCH_CALLS), "annotations, calls"))
+			break;
+		on_step(play);
+		for (i = 0; i < count; i++) {
+			const struct vmi_site *site = &sites[i];
+
+			pushed[!!site->argument[3] + !!site->argument[4]]++;
+			expect(is(site, VMI_FORM_CALL), "%s is no CALL", call_name[site->call]);
+			if (rows[site->call].convention <= VMI_CONV_REGS && !arguments_arrive(site))
+				describe(site);
+		}
+		on_step(NULL);
+		done(all_annotations(VMI_PATCH_BEST), "annotations, best");
+		for (i = 0; i < count; i++) {
+			const struct vmi_site *site = &sites[i];
+
+			if (rom_traps(&rom, site->call))
+				expect(!is(site, VMI_FORM_ORIGINAL), "%s of the processor stays",
+				       call_name[site->call]);
+			if (site->argument[3])
+				expect(is(site, VMI_FORM_CALL) || is(site, VMI_FORM_ORIGINAL),
+				       "%s, with arguments on the stack, is inline",
+				       call_name[site->call]);
+		}
+		memcpy(after_best, text, sizeof(text));
+		done(all_annotations(VMI_PATCH_BEST), "annotations, best again");
+		expect(same(text, after_best, sizeof(text)), "BEST twice changes something");
+		done(all_annotations(VMI_PATCH_ORIGINAL), "annotations, original");
+		expect(same(text, before, sizeof(text)), "the originals are not back");
+	}
+	expect(rom.major == 6 || (pushed[1] && pushed[2]), "nothing was pushed");
+	point("every call of the image, annotated, with up to two arguments on the stack");
+
+	start();
+	for (row = 0; row < VMI_CALL_COUNT; row++)
+		if (in_image(row))
+			add_annotation(row, 3);
+	memcpy(before, text, sizeof(text));
+	for (i = 0; i < count; i++) {
+		request = all_annotations(VMI_PATCH_CALLS);
+		request.first = i;
+		request.number = 1;
+		request.sync = (u32)sync_alone;
+		request.argument = SYNC_ARGUMENT;
+		synced.calls = synced.in_site = 0;
+		if (sites[i].argument[3])
+			equal(patch(&request), VMI_PATCH_LIVE, "LEA at a live site, result");
+		else
+			done(request, "a live annotation");
+		equal(synced.calls, sites[i].argument[3] ? 0 : 3, "calls of sync");
+	}
+	point("live annotations, but where LEA is behind the CALL");
+}
+
+/* What the kernel has there: the processor's own code, and NOPs. */
+static void rfc_kernel(void)
+{
+	static const struct {
+		u8 row, size, native[8];
+		struct operation call;
+		u32 esi;
+	} code[] = {
+		{ VMI_ID_GetCR0, 3, { 0x0f, 0x20, 0xc0 }, { 0, { 0 } }, 0 },
+		{ VMI_ID_GetCR2, 3, { 0x0f, 0x20, 0xd0 }, { 0, { 0 } }, 0 },
+		{ VMI_ID_GetCR3, 3, { 0x0f, 0x20, 0xd8 }, { 0, { 0 } }, 0 },
+		{ VMI_ID_GetCR4, 3, { 0x0f, 0x20, 0xe0 }, { 0, { 0 } }, 0 },
+		{ VMI_ID_SetCR2, 3, { 0x0f, 0x22, 0xd0 }, { 0, { 0x87654321 } }, 0 },
+		{ VMI_ID_DisableInterrupts, 1, { 0xfa }, { 0, { 0 } }, 0 },
+		{ VMI_ID_EnableInterrupts, 1, { 0xfb }, { 0, { 0 } }, 0 },
+		{ VMI_ID_CLTS, 2, { 0x0f, 0x06 }, { 0, { 0 } }, 0 },
+		{ VMI_ID_InvalPage, 3, { 0x0f, 0x01, 0x38 }, { 0, { (u32)arena } }, 0 },
+		{ VMI_ID_GetIDT, 3, { 0x0f, 0x01, 0x08 }, { 0, { (u32)&arena[2] } }, 0 },
+		{ VMI_ID_SetPxE,
+		  2,
+		  { 0x89, 0x02 },
+		  { 0, { 0xdeadb000, (u32)&arena[3], VMI_PAGE_PT } },
+		  0 },
+		{ VMI_ID_SetPxE_v13,
+		  2,
+		  { 0x89, 0x10 },
+		  { 0, { (u32)&arena[3], 0xdeadb000, VMI_PAGE_PT } },
+		  0 },
+		{ VMI_ID_WriteGDTEntry,
+		  7,
+		  { 0x89, 0x0c, 0xd0, 0x89, 0x74, 0xd0, 0x04 },
+		  { 0, { (u32)arena, 3, 0x0000ffff } },
+		  0x00cf9300 },
+	};
+	static const u8 forms[] = { VMI_PATCH_BEST, VMI_PATCH_CALLS, VMI_PATCH_ORIGINAL };
+	static struct effect want[ARRAY_SIZE(code)];
+	static struct invoke v[ARRAY_SIZE(code)], plain[ARRAY_SIZE(code)];
+	static u8 which[ARRAY_SIZE(code)];
+	u32 i, k;
+
+	start();
+	for (i = 0; i < ARRAY_SIZE(code); i++) {
+		struct vmi_site *site;
+
+		if (!in_image(code[i].row))
+			continue;
+		which[count] = (u8)i;
+		site = add(code[i].row, code[i].row == VMI_ID_WriteGDTEntry ? 13 : 5);
+		if (code[i].row == VMI_ID_WriteGDTEntry)
+			site->argument[3] = VMI_FROM_ESI;
+		annotate(site, 0);
+		annotations[count - 1].native_size = site->size;
+		annotations[count - 1].nop_size = (vmi_s8)(site->size - code[i].size);
+		memset(code_of(site), 0x90, site->size);
+		memcpy(code_of(site), code[i].native, code[i].size);
+	}
+	memcpy(before, text, sizeof(text));
+	for (i = 0; i < count; i++) {
+		v[i] = (struct invoke){ .target = sites[i].address,
+					.jump = 1,
+					.in = random_state_of_cpu() };
+		v[i].in.esi = code[which[i]].esi;
+		for (k = 0; k < 3; k++)
+			if (rows[sites[i].call].in & argument_bit[k])
+				set_register(&v[i].in, argument_register[k],
+					     code[which[i]].call.value[k]);
+		plain[i] = v[i];
+		want[i] = go(&plain[i]);
+	}
+	for (k = 0; k < ARRAY_SIZE(forms); k++) {
+		done(all_annotations(forms[k]), "a kernel's annotations");
+		for (i = 0; i < count; i++) {
+			const char *name = call_name[sites[i].call];
+			struct effect got = go(&v[i]);
+
+			expect(same(&got, &want[i], sizeof(got)), "%s has other effects", name);
+			expect(!((v[i].out.eflags ^ plain[i].out.eflags) & ~EFLAGS_OSZAPC),
+			       "%s: flags are %x", name, v[i].out.eflags);
+			v[i].out.eflags = plain[i].out.eflags;
+			expect(same(&v[i].out, &plain[i].out, sizeof(v[i].out)),
+			       "%s has other registers", name);
+		}
+	}
+	point("what a kernel has at its annotations, and what becomes of it");
+}
+
+/* ------------------------------------------------------------------------
  * Refusals
  */
 
@@ -1320,6 +1567,8 @@ void guest_main(void)
 	some_sites();
 	another_mapping();
 	sync_every_site();
+	every_annotation();
+	rfc_kernel();
 	wrong_records();
 	wrong_places();
 	wrong_requests();
