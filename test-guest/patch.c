@@ -1299,6 +1299,7 @@ static void refused(const struct vmi_patch *asked, u32 reason, u32 index, const 
 {
 	static u8 text_was[TEXT_SIZE], kept_was[KEPT_SIZE];
 	static struct vmi_site sites_were[SITES];
+	static struct vmi_annotation annotations_were[SITES];
 	u32 form;
 
 	for (form = VMI_PATCH_BEST; form <= VMI_PATCH_CALLS; form++) {
@@ -1310,13 +1311,16 @@ static void refused(const struct vmi_patch *asked, u32 reason, u32 index, const 
 		memcpy(text_was, text, sizeof(text));
 		memcpy(kept_was, kept, sizeof(kept));
 		memcpy(sites_were, sites, sizeof(sites));
+		memcpy(annotations_were, annotations, sizeof(annotations));
 		equal(patch(&request), reason, what);
 		if (reason != VMI_PATCH_REQUEST)
 			expect(request.refused == index, "%s: record %u, expected %u", what,
 			       request.refused, index);
 		expect(same(text, text_was, sizeof(text)), "%s: the text changed", what);
 		expect(same(kept, kept_was, sizeof(kept)), "%s: what is kept changed", what);
-		expect(same(sites, sites_were, sizeof(sites)), "%s: a record changed", what);
+		expect(same(sites, sites_were, sizeof(sites)) &&
+			       same(annotations, annotations_were, sizeof(annotations)),
+		       "%s: a record changed", what);
 	}
 }
 
@@ -1412,6 +1416,153 @@ static void wrong_records(void)
 		refused(&request, wrong[i].reason, BAD, wrong[i].what);
 	}
 	point("a wrong record: every reason, and nothing changes");
+}
+
+static void wrong_annotations(void)
+{
+	/* instead of E8 and the number, and in so many bytes of a site */
+	static const struct {
+		const char *what;
+		u8 reason, row, size, length, code[14];
+		bool number; /* at code + 1 */
+	} wrong[] = {
+#define CALL 0xe8, 0, 0, 0, 0
+		{ "4 bytes", VMI_PATCH_SHORT, VMI_ID_GetCR3, 4, 5, { CALL }, true },
+		{ "9 bytes for 10",
+		  VMI_PATCH_SHORT,
+		  VMI_ID_AllocatePage,
+		  10,
+		  11,
+		  { 0x50, 0x50, CALL, 0x8d, 0x64, 0x24, 8 },
+		  false },
+		{ "another number", VMI_PATCH_ARGUMENT, VMI_ID_GetCR3, 20, 5, { 0xe8, 1 }, false },
+		{ "JMP", VMI_PATCH_ARGUMENT, VMI_ID_GetCR3, 20, 5, { 0xe9 }, true },
+		{ "no CALL", VMI_PATCH_ARGUMENT, VMI_ID_GetCR3, 20, 0, { 0 }, false },
+		{ "half of a CALL", VMI_PATCH_ARGUMENT, VMI_ID_GetCR3, 20, 4, { 0xe8 }, false },
+		{ "a NOP behind the CALL",
+		  VMI_PATCH_ARGUMENT,
+		  VMI_ID_GetCR3,
+		  20,
+		  6,
+		  { CALL, 0x90 },
+		  true },
+		{ "a NOP before the CALL",
+		  VMI_PATCH_ARGUMENT,
+		  VMI_ID_GetCR3,
+		  20,
+		  6,
+		  { 0x90, CALL },
+		  false },
+		{ "two CALLs", VMI_PATCH_ARGUMENT, VMI_ID_GetCR3, 20, 10, { CALL, CALL }, true },
+		{ "LEA for nothing",
+		  VMI_PATCH_ARGUMENT,
+		  VMI_ID_GetCR3,
+		  20,
+		  9,
+		  { CALL, 0x8d, 0x64, 0x24, 4 },
+		  true },
+		{ "a push for nothing",
+		  VMI_PATCH_ARGUMENT,
+		  VMI_ID_GetCR3,
+		  20,
+		  10,
+		  { 0x50, CALL, 0x8d, 0x64, 0x24, 4 },
+		  false },
+		{ "a push, and no LEA",
+		  VMI_PATCH_ARGUMENT,
+		  VMI_ID_WriteGDTEntry,
+		  20,
+		  6,
+		  { 0x50, CALL },
+		  false },
+		{ "LEA of 8",
+		  VMI_PATCH_ARGUMENT,
+		  VMI_ID_WriteGDTEntry,
+		  20,
+		  10,
+		  { 0x50, CALL, 0x8d, 0x64, 0x24, 8 },
+		  false },
+		{ "LEA of another register",
+		  VMI_PATCH_ARGUMENT,
+		  VMI_ID_WriteGDTEntry,
+		  20,
+		  10,
+		  { 0x50, CALL, 0x8d, 0x6c, 0x24, 4 },
+		  false },
+		{ "LEA without its last byte",
+		  VMI_PATCH_ARGUMENT,
+		  VMI_ID_WriteGDTEntry,
+		  20,
+		  9,
+		  { 0x50, CALL, 0x8d, 0x64, 0x24, 4 },
+		  false },
+		{ "PUSH ESP",
+		  VMI_PATCH_ARGUMENT,
+		  VMI_ID_WriteGDTEntry,
+		  20,
+		  10,
+		  { 0x54, CALL, 0x8d, 0x64, 0x24, 4 },
+		  false },
+		{ "POP",
+		  VMI_PATCH_ARGUMENT,
+		  VMI_ID_WriteGDTEntry,
+		  20,
+		  10,
+		  { 0x58, CALL, 0x8d, 0x64, 0x24, 4 },
+		  false },
+		{ "three pushes",
+		  VMI_PATCH_ARGUMENT,
+		  VMI_ID_AllocatePage,
+		  20,
+		  12,
+		  { 0x50, 0x51, 0x52, CALL, 0x8d, 0x64, 0x24, 12 },
+		  false },
+		{ "one push for two",
+		  VMI_PATCH_ARGUMENT,
+		  VMI_ID_AllocatePage,
+		  20,
+		  10,
+		  { 0x50, CALL, 0x8d, 0x64, 0x24, 4 },
+		  false },
+	};
+	static const u32 numbers[] = { 100, 255, 0x100, 0x10000 + VMI_3_GetCR3, 0xffffffff };
+	struct vmi_patch request;
+	u32 i, k;
+
+	for (i = 0; i < ARRAY_SIZE(wrong) + ARRAY_SIZE(numbers); i++) {
+		struct vmi_annotation *a = &annotations[BAD];
+		u32 row = i < ARRAY_SIZE(wrong) ? wrong[i].row : VMI_ID_GetCR3;
+
+		if (!in_image(row))
+			continue;
+		start();
+		for (k = 0; k < 6; k++)
+			annotate(add(VMI_ID_GetCR3, 30), 20);
+		memcpy(before, text, sizeof(text));
+		if (i & 1)
+			done(all_annotations(i & 2 ? VMI_PATCH_BEST : VMI_PATCH_CALLS), "before");
+		request = all_annotations(VMI_PATCH_BEST);
+		if (i >= ARRAY_SIZE(wrong)) {
+			a->call = numbers[i - ARRAY_SIZE(wrong)];
+			memset(translations[BAD] + 1, 0, 4);
+			refused(&request, VMI_PATCH_CALL, BAD, "a number of no call");
+			continue;
+		}
+		a->call = rom_number(&rom, row);
+		a->native_size = wrong[i].size;
+		a->nop_size = 0;
+		a->translation_size = wrong[i].length;
+		memset(translations[BAD], 0, TRANSLATION_MOST);
+		memcpy(translations[BAD], wrong[i].code, sizeof(wrong[i].code));
+		if (wrong[i].number)
+			translations[BAD][1] = (u8)a->call;
+		refused(&request, wrong[i].reason, BAD, wrong[i].what);
+		if (wrong[i].reason == VMI_PATCH_ARGUMENT)
+			continue;
+		a->native_size++; /* which is enough */
+		done(request, wrong[i].what);
+	}
+	point("wrong annotations");
 }
 
 static void wrong_places(void)
@@ -1570,6 +1721,7 @@ void guest_main(void)
 	every_annotation();
 	rfc_kernel();
 	wrong_records();
+	wrong_annotations();
 	wrong_places();
 	wrong_requests();
 	not_live();
