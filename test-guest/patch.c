@@ -21,6 +21,9 @@ static const struct {
 #undef VMI_X
 };
 
+static u32 stub[VMI_CALL_COUNT];
+static bool traps[VMI_CALL_COUNT];
+
 static u32 random_state = 1;
 
 static u32 random(u32 below)
@@ -121,7 +124,7 @@ static u32 patch(struct vmi_patch *request)
 					     .eflags = EFLAGS_1 | EFLAGS_DF | EFLAGS_ID,
 					     .ds = SEL_DATA,
 					     .es = SEL_DATA };
-	struct invoke v = { .target = rom_call(&rom, VMI_ID_PatchSites), .in = in };
+	struct invoke v = { .target = stub[VMI_ID_PatchSites], .in = in };
 	struct vmi_patch asked = *request;
 
 	v.in.eax = (u32)request;
@@ -190,9 +193,9 @@ static bool nops(const u8 *code, u32 size)
 }
 
 /* Where CALL or JMP rel32 to the stub is, or size. */
-static u32 leads(const u8 *code, u32 size, u8 opcode, u32 stub)
+static u32 leads(const u8 *code, u32 size, u8 opcode, u32 target)
 {
-	u32 i, to = stub - ((u32)code + 5);
+	u32 i, to = target - ((u32)code + 5);
 
 	for (i = 0; i + 5 <= size; i++, to--)
 		if (code[i] == opcode && same(code + i + 1, &to, 4))
@@ -201,13 +204,13 @@ static u32 leads(const u8 *code, u32 size, u8 opcode, u32 stub)
 }
 
 /* What a site's code is. */
-static u32 form_of(const u8 *code, const u8 *original, u32 size, u32 stub)
+static u32 form_of(const u8 *code, const u8 *original, u32 size, u32 to)
 {
 	if (same(code, original, size))
 		return VMI_FORM_ORIGINAL;
-	if (leads(code, size, 0xe8, stub) < size)
+	if (leads(code, size, 0xe8, to) < size)
 		return VMI_FORM_CALL;
-	if (leads(code, size, 0xe9, stub) < size)
+	if (leads(code, size, 0xe9, to) < size)
 		return VMI_FORM_JUMP;
 	return nops(code, size) ? VMI_FORM_NOPS : VMI_FORM_INLINE;
 }
@@ -222,8 +225,7 @@ static void forms_told(const struct vmi_patch *request, const char *when)
 
 	for (i = 0; i < count; i++) {
 		const struct vmi_site *site = &sites[i];
-		u32 form = form_of(code_of(site), before_of(site), site->size,
-				   rom_call(&rom, site->call));
+		u32 form = form_of(code_of(site), before_of(site), site->size, stub[site->call]);
 
 		expect(told[0] == form, "%s: site %u (%s): told %u, and it is %s", when, i,
 		       call_name[site->call], told[0], form_name[form]);
@@ -305,7 +307,7 @@ static void best(const struct vmi_site *site)
 	const char *name = call_name[site->call];
 	u32 i;
 
-	if (rom_traps(&rom, site->call)) {
+	if (traps[site->call]) {
 		equal(r->inline_size, VMI_NO_INLINE, "size of inline code that a VMM replaces");
 		for (i = 0; i < ARRAY_SIZE(quick); i++)
 			if (quick[i] == site->call && site->size > 60)
@@ -352,8 +354,7 @@ static void every_call(void)
 
 			expect(is(&sites[i], form), "%s: no CALL", call_name[sites[i].call]);
 			if (form == VMI_FORM_CALL)
-				expect(leads(code, size, 0xe8, rom_call(&rom, sites[i].call)) ==
-						       size - 5 &&
+				expect(leads(code, size, 0xe8, stub[sites[i].call]) == size - 5 &&
 					       nops(code, size - 5),
 				       "%s: the CALL is not last, behind NOPs",
 				       call_name[sites[i].call]);
@@ -379,7 +380,7 @@ static void every_call(void)
 		row = sites[i].call;
 		native += is(&sites[i], VMI_FORM_ORIGINAL);
 		binding = rom.record[row].binding;
-		if (rom_traps(&rom, row))
+		if (traps[row])
 			expect(!is(&sites[i], VMI_FORM_ORIGINAL), "%s of the processor stays",
 			       call_name[row]);
 		else
@@ -388,7 +389,7 @@ static void every_call(void)
 			       "%s, bound by %x, is %s", call_name[row], binding,
 			       is(&sites[i], VMI_FORM_ORIGINAL) ? "as it was" : "rewritten");
 	}
-	expect(rom_traps(&rom, VMI_ID_SetCR0) || native > 30, "%u originals stay", native);
+	expect(traps[VMI_ID_SetCR0] || native > 30, "%u originals stay", native);
 	bring(VMI_PATCH_CALLS, "native, calls");
 	for (i = 0; i < count; i++)
 		expect(!is(&sites[i], VMI_FORM_ORIGINAL), "%s stays", call_name[sites[i].call]);
@@ -443,7 +444,7 @@ static u32 result_of(u32 i)
 }
 
 static struct {
-	u32 stub, out;
+	u32 at, out;
 	u32 calls;
 	struct regs regs;
 	u32 stack[3]; /* the return address, S1, S2 */
@@ -455,7 +456,7 @@ static void play(const struct trap *interrupted)
 	struct trap *trap = (struct trap *)interrupted;
 	u32 i;
 
-	if (trap->eip != played.stub)
+	if (trap->eip != played.at)
 		return;
 	played.calls++;
 	played.regs = trap->regs;
@@ -567,7 +568,7 @@ static bool arguments_arrive(const struct vmi_site *site)
 	for (i = 0; i < INVOKE_WORDS; i++)
 		v.word[i] = 0x57000000 + random(1 << 24);
 	v.in.eflags |= EFLAGS_TF;
-	played.stub = rom_call(&rom, site->call);
+	played.at = stub[site->call];
 	played.out = rows[site->call].out;
 	played.calls = 0;
 	invoke(&v);
@@ -727,7 +728,7 @@ static struct effect go(struct invoke *v)
 	gdt[SEL_SPARE / 8] = descriptor((u32)tss, sizeof(tss) - 1, 0x0089);
 	__asm__ volatile("mov %0, %%dr1" : : "r"(0x1111));
 	invoke(v);
-	if (rom_traps(&rom, VMI_ID_SetPxE)) /* what may wait does not */
+	if (traps[VMI_ID_SetPxE]) /* what may wait does not */
 		VMI(&rom, FlushDeferredCalls)(~0u);
 	memcpy(now.arena, arena, sizeof(arena));
 	now.cr0 = cr0();
@@ -781,24 +782,24 @@ static void place(struct vmi_site *site, const struct operation *o, struct invok
 /* Returns false where the site does not do what the stub does. */
 static bool like_the_stub(struct vmi_site *site, const struct operation *o, struct invoke *v)
 {
-	struct invoke stub = { .target = rom_call(&rom, o->row), .in = v->in };
+	struct invoke plain = { .target = stub[o->row], .in = v->in };
 	struct effect want, got;
 	u32 result = site->result ? site->result : VMI_FROM_EAX, out = rows[o->row].out, i;
 	bool good = true;
 
 	for (i = 0; i < 3; i++)
 		if (rows[o->row].in & argument_bit[i])
-			set_register(&stub.in, argument_register[i], o->value[i]);
+			set_register(&plain.in, argument_register[i], o->value[i]);
 	v->target = site->address;
 	v->jump = 1;
-	want = go(&stub);
+	want = go(&plain);
 	got = go(v);
 	good &= expect(same(&want, &got, sizeof(want)), "other effects than the stub");
 	if (out & VMI_A)
-		good &= equal(state_register(&v->out, result), stub.out.eax, "the result");
+		good &= equal(state_register(&v->out, result), plain.out.eax, "the result");
 	if (out & VMI_D)
-		good &= equal(v->out.edx, stub.out.edx, "EDX");
-	good &= equal(v->out.eflags & ~EFLAGS_OSZAPC, stub.out.eflags & ~EFLAGS_OSZAPC, "EFLAGS");
+		good &= equal(v->out.edx, plain.out.edx, "EDX");
+	good &= equal(v->out.eflags & ~EFLAGS_OSZAPC, plain.out.eflags & ~EFLAGS_OSZAPC, "EFLAGS");
 	return good & registers_behind(site, v, false);
 }
 
@@ -995,7 +996,7 @@ static void sync_every_site(void)
 
 	for (n = 0; n < 3; n++) {
 		start();
-		for (row = 0; row < VMI_CALL_COUNT; row++)
+		for (row = n; row < VMI_CALL_COUNT; row += 3)
 			if (!own(row))
 				add(row, n ? 5 + (row * n) % 60 : 5)->flags = VMI_SITE_LIVE;
 		memcpy(before, text, sizeof(text));
@@ -1165,7 +1166,7 @@ static void every_annotation(void)
 		for (i = 0; i < count; i++) {
 			const struct vmi_site *site = &sites[i];
 
-			if (rom_traps(&rom, site->call))
+			if (traps[site->call])
 				expect(!is(site, VMI_FORM_ORIGINAL), "%s of the processor stays",
 				       call_name[site->call]);
 			if (site->argument[3])
@@ -1635,8 +1636,7 @@ static void wrong_places(void)
 		request.form = VMI_PATCH_CALLS;
 		equal(patch(&request), VMI_PATCH_DONE, "the last bytes of memory, result");
 		expect(leads(last + 0xff0, 16, 0xe8,
-			     rom_call(&rom, VMI_ID_SetPxE) + ((u32)last + 0xff0 - 0xfffffff0)) ==
-			       11,
+			     stub[VMI_ID_SetPxE] + ((u32)last + 0xff0 - 0xfffffff0)) == 11,
 		       "no CALL there");
 		unmap(0xfffff000);
 	}
@@ -1716,9 +1716,15 @@ static void not_live(void)
 
 void guest_main(void)
 {
+	u32 row;
+
 	if (!rom_find(&rom, option_number("major", 3)))
 		bail("no ROM");
 	ok(rom_init(&rom) == 0, "Init");
+	for (row = 0; row < VMI_CALL_COUNT; row++) {
+		stub[row] = rom_call(&rom, row);
+		traps[row] = rom_traps(&rom, row);
+	}
 	every_call();
 	arguments();
 	inline_code();
