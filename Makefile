@@ -27,6 +27,7 @@ include test-guest/guest.mk
 include tools/tools.mk
 include vmm/vmm.mk
 include vmm/svm/svm.mk
+include bench/bench.mk
 
 # The dependencies come first: a fresh machine has no compiler yet.
 run:
