@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# What calls cost. The guest is run as the tests' are: test-guest/run bench.flat,icount
+# What calls cost. The guest is run as the tests' are: test-guest/run bench.pae,icount
 
-guests: $(O)/test-guest/bench.flat
+guests: $(O)/test-guest/bench.pae
 
 $(O)/test-guest/bench.%: $(O)/test-guest/lib/start-%.o $(GUEST_LIB) $(O)/bench/guest.o test-guest/lib/guest.ld
 	@echo '  LD      $@'
