@@ -459,6 +459,10 @@
 #define VMI_RELOC_JUMP 2 /* JMP rel32 to eip */
 #define VMI_RELOC_NOP 3	 /* drop the code; 3.0 only */
 
+/* Annotation table: the type of a binding; and a bit. */
+#define VMI_RELOC_TYPE 0x03
+#define VMI_NATIVE 0x40 /* the processor's own instructions do the same */
+
 /* Annotation table: bindings that POST decides, NONE in the file. */
 #define VMI_POLICY 0x30
 #define VMI_POLICY_TIME 0x10  /* CALL where the ROM has a clock and its alarms */
@@ -951,7 +955,7 @@ struct vmi_call_record {
 	vmi_u8 number_3; /* VMI_NO: none */
 	vmi_u8 number_13;
 	vmi_u8 number_6;
-	vmi_u8 binding;	    /* VMI_RELOC_*, to a guest of this image's revision; | VMI_POLICY_* */
+	vmi_u8 binding;	    /* VMI_RELOC_*, to a guest of this image's revision; | VMI_POLICY_*, VMI_NATIVE */
 	vmi_u16 stub;	    /* offset of the code */
 	vmi_u8 stub_size;   /* in bytes */
 	vmi_u8 inline_size; /* so many first bytes may stand at a call site; VMI_NO_INLINE */

@@ -596,7 +596,7 @@ static bool native_binding(unsigned row)
 	if (image->header.api_version_major != 3 || number_of(row) == VMI_NO)
 		return true;
 	address_of(row, &type);
-	return type == (policy ? VMI_RELOC_NONE : built[row].binding);
+	return type == (policy ? VMI_RELOC_NONE : built[row].binding & VMI_RELOC_TYPE);
 }
 
 /* In mask and out of it, one call at a time. */
