@@ -40,7 +40,7 @@ u32 lock(void)
 	pv_irq_disable();
 	while (exchange(&locked, true)) {
 		drop(current()->cpu);
-		__asm__ volatile("pause");
+		__asm__ volatile("pause" : : : "memory");
 	}
 	return flags;
 }
@@ -73,7 +73,7 @@ void cpus_drop(u32 root)
 		cpu->drop = true;
 		kick(cpu);
 		while (cpu->drop)
-			__asm__ volatile("pause");
+			__asm__ volatile("pause" : : : "memory");
 	}
 }
 
@@ -133,7 +133,7 @@ static void cpu_main(void)
 void cpus_start(u32 count)
 {
 	struct cpu *cpu;
-	u32 i, polls;
+	u32 i;
 
 	for (i = 0; i < count; i++) {
 		cpu = &cpus[i];
@@ -145,9 +145,8 @@ void cpus_start(u32 count)
 		cpu = &cpus[i];
 		if (!pv_ops.start_cpu(cpu->apic_id, cpu_main, (u32)cpu->idle + KERNEL_STACK))
 			bail("CPU %u does not start", i);
-		for (polls = 0; !cpu->halted; polls++)
-			if (polls == 1000000000)
-				bail("CPU %u is not idle", i);
+		while (!cpu->halted)
+			__asm__ volatile("pause" : : : "memory");
 	}
 	cpu_count = count;
 }

@@ -336,16 +336,14 @@ static bool dies(u32 (*function)(u32), u32 argument)
 
 static void signals(void)
 {
-	u32 files[2], ebx = 0x12345678, esi = 0x9abcdef0;
+	u32 files[2], eax = SYS_kill, ebx = getpid(), esi = SIG_USER, edi = 0x9abcdef0;
 
 	handled = 0;
 	signal(SIG_USER, handler);
-	__asm__ volatile("int $0x80"
-			 : "+b"(ebx), "+S"(esi)
-			 : "a"(SYS_getpid)
-			 : "memory");
-	kill(getpid(), SIG_USER);
-	ok(handled == SIG_USER && ebx == 0x12345678 && esi == 0x9abcdef0, "a handler runs");
+	__asm__ volatile("int $0x80" : "+a"(eax), "+b"(ebx), "+S"(esi), "+D"(edi) : : "memory");
+	ok(handled == SIG_USER && eax == 0 && ebx == getpid() && esi == SIG_USER &&
+		   edi == 0x9abcdef0,
+	   "a handler runs, and no register is lost");
 	spawn(signals_parent, getpid());
 	while (handled == SIG_USER)
 		;
