@@ -17,11 +17,18 @@ static u32 argument(u32 count)
 void guest_main(void)
 {
 	u32 count = option_number("cpus", 1), init_argument = argument(count);
-	const char *mode = option("pv");
+	const struct pv_site *site;
+	char mode[16] = "patched";
 
 	if (count > CPUS)
 		bail("more than %u CPUs", CPUS);
-	native_start(!mode || !strsame(mode, "unpatched"));
+	if (option("pv"))
+		memcpy(mode, option("pv"), sizeof(mode) - 1);
+	native_start();
+	if (strsame(mode, "native") || !vmi_start(mode))
+		for (site = pv_sites; site < pv_sites_end && !strsame(mode, "unpatched"); site++)
+			if (pv_hot(site))
+				native_patch(site);
 	entries_start();
 	memory_start();
 	time_start();

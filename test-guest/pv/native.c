@@ -112,6 +112,11 @@ static PV void native_write_cr3(u32 value)
 	set_cr3(value);
 }
 
+static PV u32 native_read_cr4(void)
+{
+	return cr4();
+}
+
 static PV void native_load_gdt(const struct vmi_dtr *dtr)
 {
 	__asm__ volatile("lgdt %0" : : "m"(*dtr));
@@ -371,6 +376,7 @@ struct pv_ops pv_ops = {
 	NATIVE(read_cr2),
 	NATIVE(read_cr3),
 	NATIVE(write_cr3),
+	NATIVE(read_cr4),
 	NATIVE(load_gdt),
 	NATIVE(load_idt),
 	NATIVE(load_ldt),
@@ -399,13 +405,8 @@ struct pv_ops pv_ops = {
 	NATIVE(start_cpu),
 };
 
-void native_start(bool patch)
+void native_start(void)
 {
-	const struct pv_site *site;
-
 	measure();
 	wall_at_0 = rtc_seconds() * VMI_WALLCLOCK_HZ - divide64(rdtsc(), tsc_mhz) * 1000;
-	for (site = pv_sites; patch && site < pv_sites_end; site++)
-		if (pv_hot(site))
-			native_patch(site);
 }

@@ -58,6 +58,7 @@ struct pv_ops {
 	PV u32 (*read_cr2)(void);
 	PV u32 (*read_cr3)(void);
 	PV void (*write_cr3)(u32 value);
+	PV u32 (*read_cr4)(void);
 	PV void (*load_gdt)(const struct vmi_dtr *dtr);
 	PV void (*load_idt)(const struct vmi_dtr *dtr);
 	PV void (*load_ldt)(u32 selector);
@@ -245,6 +246,7 @@ static inline void pv_cpuid(u32 leaf, u32 r[4])
 #define pv_read_cr2() ((u32)pv_call0(read_cr2))
 #define pv_read_cr3() ((u32)pv_call0(read_cr3))
 #define pv_write_cr3(value) ((void)pv_call1(write_cr3, value))
+#define pv_read_cr4() ((u32)pv_call0(read_cr4))
 #define pv_load_gdt(dtr) ((void)pv_call1(load_gdt, dtr))
 #define pv_load_idt(dtr) ((void)pv_call1(load_idt, dtr))
 #define pv_load_ldt(selector) ((void)pv_call1(load_ldt, selector))
@@ -280,9 +282,12 @@ static inline void pv_cpuid(u32 leaf, u32 r[4])
 	pv_call5(set_alarm, flags, (u64)(expiry), (u64)(expiry) >> 32, (u32)(period),              \
 		 (u32)((u64)(period) >> 32))
 
-/* Fill the table, and the sites as the command line says; false: no such ROM. */
-void native_start(bool patch);
-bool vmi_start(void);
+/*
+ * Who fills the table, and the sites: mode is of pv=, on the command line. native_start() finds
+ * out what the other one may leave native. false: no ROM.
+ */
+void native_start(void);
+bool vmi_start(const char *mode);
 void native_patch(const struct pv_site *site); /* one of the hot six: the instruction itself */
 bool pv_hot(const struct pv_site *site);
 void pv_fill(u8 *p, u32 size); /* with NOPs */
