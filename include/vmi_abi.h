@@ -459,6 +459,10 @@
 #define VMI_RELOC_JUMP 2 /* JMP rel32 to eip */
 #define VMI_RELOC_NOP 3	 /* drop the code; 3.0 only */
 
+/* Annotation table: the type of a binding; and a bit. */
+#define VMI_RELOC_TYPE 0x03
+#define VMI_NATIVE 0x40 /* the processor's own instructions do the same */
+
 /* Annotation table: bindings that POST decides, NONE in the file. */
 #define VMI_POLICY 0x30
 #define VMI_POLICY_TIME 0x10  /* CALL where the ROM has a clock and its alarms */
@@ -951,7 +955,7 @@ struct vmi_call_record {
 	vmi_u8 number_3; /* VMI_NO: none */
 	vmi_u8 number_13;
 	vmi_u8 number_6;
-	vmi_u8 binding;	    /* VMI_RELOC_*, to a guest of this image's revision; | VMI_POLICY_* */
+	vmi_u8 binding;	    /* VMI_RELOC_*, to a guest of this image's revision; | VMI_POLICY_*, VMI_NATIVE */
 	vmi_u16 stub;	    /* offset of the code */
 	vmi_u8 stub_size;   /* in bytes */
 	vmi_u8 inline_size; /* so many first bytes may stand at a call site; VMI_NO_INLINE */
@@ -963,14 +967,18 @@ struct vmi_call_record {
 };
 VMI_ASSERT(call_record_size, sizeof(struct vmi_call_record) == 16);
 
-/* RFC Linux, section .vmi.annotation: one call site. Pointers are linear. */
+/*
+ * RFC Linux, section .vmi.annotation: one call site. Pointers are linear. The translation is
+ * PUSHes of the arguments from the fourth on, CALL rel32, and LEA that takes them off; the
+ * CALL's displacement is the number of the call [RFC], or 0.
+ */
 struct vmi_annotation {
-	vmi_u32 call;	     /* number in 13.x */
-	vmi_u32 native;	     /* the guest's own code, in place */
-	vmi_u32 translation; /* pushes, CALL rel32 (displacement: the number), LEA */
-	vmi_u8 native_size;
+	vmi_u32 call;	/* number, in the image's revision */
+	vmi_u32 native; /* the guest's own code, in place */
+	vmi_u32 translation;
+	vmi_u8 native_size; /* in place, with NOPs behind it */
 	vmi_u8 translation_size;
-	vmi_s8 nop_size;
+	vmi_s8 nop_size; /* of those NOPs; not positive: there are none */
 	vmi_u8 pad;
 };
 VMI_ASSERT(annotation_size, sizeof(struct vmi_annotation) == 16);
@@ -993,8 +1001,7 @@ VMI_ASSERT(site_size, sizeof(struct vmi_site) == VMI_SITE_SIZE);
  * PatchSites. Sites from first on, number of them, are brought to the form; all records
  * are checked against those. Kept is memory of the guest's for all of the table, zeroed
  * before the first time: in the table's order, for each record, a byte with the form that
- * the site has (VMI_FORM_*), and the site's original bytes. An annotation's site has
- * native_size bytes, and nop_size more where that is positive.
+ * the site has (VMI_FORM_*), and the site's original bytes.
  *
  * Other CPUs may run the sites while they change, if the guest has a function
  *
@@ -1067,7 +1074,7 @@ struct vmi_shared_time {
 	vmi_u32 tsc[2];	      /* low, high */
 	vmi_u32 system[2];
 	vmi_u32 multiplier;
-	vmi_s8 shift;
+	vmi_s8 shift; /* -31 to 31 */
 	vmi_u8 pad[3];
 	vmi_u32 stolen[2]; /* ns that this vCPU wanted to run and did not */
 	vmi_u32 wall[2];   /* ns from 1970 to system = 0, UTC */

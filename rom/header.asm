@@ -128,11 +128,12 @@ sites_asked:
 	extern	size_%1
 	extern	inline_%1
 	extern	binding_%1
+	extern	slot_binding_%1
 	db	%2, %3, %4
 %if MAJOR == 3
 	db	binding_%1
 %else
-	db	VMI_RELOC_CALL
+	db	slot_binding_%1
 %endif
 	dw	VMI_%1
 	db	size_%1

@@ -28,6 +28,21 @@ u32 rom_init(void)
 	return 0;
 }
 
+u32 native_binding(const struct rom_image *image, const struct trap *trap, u32 row)
+{
+	const struct vmi_call_record *record = at((u32)image + image->about.calls);
+	const struct state *state = state_find();
+	u32 binding = record[row].binding;
+
+	if (trap && trap->stub[row].entry)
+		binding = trap->stub[row].binding;
+	/* The guest has the ROM where the window cannot follow. */
+	if ((binding & VMI_POLICY) && !(state && window_fits(state)))
+		binding = VMI_RELOC_NONE;
+	binding &= ~(u32)VMI_POLICY;
+	return binding == VMI_RELOC_NONE ? VMI_RELOC_NONE | VMI_NATIVE : binding;
+}
+
 /*
  * 3.0 gives the binding of the record. 13.3 guests have no native code to fall
  * back on: every number is a CALL, an unknown one to code that returns 0.
@@ -53,12 +68,7 @@ u64 rom_get_relocation_info(u32 call, u32 caller)
 
 			if (trap && trap->stub[n].on)
 				return ((u32)trap + trap->stub[n].entry) | (u64)binding << 32;
-			if (trap && trap->stub[n].entry)
-				binding = trap->stub[n].binding;
-			/* The guest has the ROM where the window cannot follow. */
-			if ((binding & VMI_POLICY) && !(state && window_fits(state)))
-				binding = VMI_RELOC_NONE;
-			binding &= ~(u32)VMI_POLICY;
+			binding = native_binding(image, trap, n) & VMI_RELOC_TYPE;
 			if (binding == VMI_RELOC_NONE || binding == VMI_RELOC_NOP)
 				eip = 0;
 			return eip | (u64)binding << 32;

@@ -1,10 +1,683 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* PatchSites: call sites, rewritten with what is best on this host (vmi_abi.h). */
+/*
+ * PatchSites: call sites, rewritten with what is best on this host (vmi_abi.h).
+ *
+ * What a site gets depends on its record and on the host alone: it is made in a buffer,
+ * once for all records to see whether it can be, and again to be written.
+ */
 #include "rom.h"
+
+enum { EAX, ECX, EDX, EBX, ESP, EBP, ESI, EDI }; /* as instructions encode them */
+enum { ARGUMENT_A, ARGUMENT_D, ARGUMENT_C, ARGUMENT_S1, ARGUMENT_S2 };
+#define FROM(reg) ((reg) + VMI_FROM_EAX)
+#define REGISTER(from) ((u32)(from)-VMI_FROM_EAX)
+#define MODRM(mod, reg, rm) ((mod) << 6 | (reg) << 3 | (rm))
+
+#define INT3 0xcc
+#define PUSH 0x50
+#define POP 0x58
+#define PUSH_IMM32 0x68
+#define PUSH_IMM8 0x6a
+#define CALL 0xe8
+#define JMP 0xe9
+
+/* What is to stand at a site: larger than the site it does not. */
+struct code {
+	u32 size;
+	u8 form;
+	u8 behind; /* something follows the CALL */
+	u8 byte[255];
+};
+
+/* One instruction at most for each 8 bytes. */
+void nops(u8 *code, u32 size)
+{
+	/* lea esi, [esi + 0] in 3, 4, 6 and 7 bytes */
+	while (size) {
+		u32 n = size > 8 ? 8 : size;
+		u8 *next = code + n;
+
+		size -= n;
+		if (n == 8 || n == 5)
+			*code++ = 0x3e, n--; /* DS: */
+		if (n == 7) {
+			code[0] = 0x8d, code[1] = 0xb4, code[2] = 0x26;
+			*(u32 *)(code + 3) = 0;
+		} else if (n == 6) {
+			code[0] = 0x8d, code[1] = 0xb6;
+			*(u32 *)(code + 2) = 0;
+		} else if (n == 4) {
+			*(u32 *)code = 0x0026748d;
+		} else if (n == 3) {
+			code[0] = 0x8d, code[1] = 0x76, code[2] = 0;
+		} else {
+			if (n == 2)
+				*code++ = 0x66;
+			*code = 0x90;
+		}
+		code = next;
+	}
+}
+
+static void put(struct code *code, u32 byte)
+{
+	if (code->size < sizeof(code->byte))
+		code->byte[code->size] = (u8)byte;
+	code->size++;
+}
+
+static void put2(struct code *code, u32 first, u32 second)
+{
+	put(code, first);
+	put(code, second);
+}
+
+static void put_word(struct code *code, u32 word)
+{
+	u32 n;
+
+	for (n = 0; n < 4; n++, word >>= 8)
+		put(code, word & 0xff);
+}
+
+static void put_bytes(struct code *code, const u8 *bytes, u32 size)
+{
+	while (size--)
+		put(code, *bytes++);
+}
+
+/* ------------------------------------------------------------------------
+ * Registers
+ */
+
+/* VMI_A ... VMI_DI as bits of encodings. */
+static u32 registers(u32 columns)
+{
+	return (columns & 0x0f) | (columns & 0x30) << 2;
+}
+
+static bool is_register(u32 from)
+{
+	return from - VMI_FROM_EAX <= EDI && from != FROM(ESP);
+}
+
+/* The register in which the call takes an argument. */
+static u32 place(u32 argument)
+{
+	return argument == ARGUMENT_A ? EAX : argument == ARGUMENT_D ? EDX : ECX;
+}
+
+/* Where an argument in a register comes from. */
+static u32 source(const struct vmi_site *site, u32 argument)
+{
+	u32 from = site->argument[argument];
+
+	return from == VMI_FROM_THERE ? FROM(place(argument)) : from;
+}
+
+static u32 constant(const struct vmi_site *site, u32 from)
+{
+	return site->constant[from - VMI_FROM_CONSTANT];
+}
+
+static u32 result(const struct vmi_site *site)
+{
+	return site->result == VMI_FROM_THERE ? EAX : REGISTER(site->result);
+}
+
+static void load(struct code *code, const struct vmi_site *site, u32 to, u32 from)
+{
+	if (is_register(from)) {
+		if (to != REGISTER(from))
+			put2(code, 0x8b, MODRM(3u, to, REGISTER(from)));
+	} else if (!constant(site, from)) {
+		put2(code, 0x31, MODRM(3u, to, to)); /* XOR */
+	} else {
+		put(code, 0xb8 + to);
+		put_word(code, constant(site, from));
+	}
+}
+
+/* All at once: a register may be where one argument comes from and another one goes to. */
+static void load_arguments(struct code *code, const struct vmi_site *site, u32 in)
+{
+	u32 from[3], waiting = 0, i, j;
+
+	for (i = ARGUMENT_A; i <= ARGUMENT_C; i++) {
+		from[i] = source(site, i);
+		if ((in & 1u << place(i)) && from[i] != FROM(place(i)))
+			waiting |= 1u << i;
+	}
+	while (waiting) {
+		u32 sources = 0;
+
+		for (i = ARGUMENT_A; i <= ARGUMENT_C; i++)
+			if ((waiting & 1u << i) && is_register(from[i]))
+				sources |= 1u << REGISTER(from[i]);
+		for (i = ARGUMENT_A; i <= ARGUMENT_C; i++)
+			if ((waiting & 1u << i) && !(sources & 1u << place(i)))
+				break;
+		if (i <= ARGUMENT_C) {
+			load(code, site, place(i), from[i]);
+			waiting &= ~(1u << i);
+			continue;
+		}
+		/* Nothing but cycles is left. */
+		for (i = ARGUMENT_A; !(waiting & 1u << i); i++)
+			;
+		put2(code, 0x87, MODRM(3u, place(i), REGISTER(from[i]))); /* XCHG */
+		waiting &= ~(1u << i);
+		for (j = ARGUMENT_A; j <= ARGUMENT_C; j++) {
+			if (!(waiting & 1u << j))
+				continue;
+			if (from[j] == FROM(place(i)))
+				from[j] = from[i];
+			if (from[j] == FROM(place(j)))
+				waiting &= ~(1u << j);
+		}
+	}
+}
+
+/* ------------------------------------------------------------------------
+ * Code
+ */
+
+static bool returns(const struct vmi_call_record *record)
+{
+	u32 convention = record->convention & 0xf;
+
+	return convention == VMI_CONV_C || convention == VMI_CONV_REGS;
+}
+
+/* Registers that would be lost and must not be. */
+static u32 saved(const struct vmi_site *site, const struct vmi_call_record *record)
+{
+	u32 changed = 0, out = registers(record->out), i;
+
+	if (!returns(record))
+		return 0;
+	for (i = ARGUMENT_A; i <= ARGUMENT_C; i++)
+		if ((record->in & 1u << place(i)) && source(site, i) != FROM(place(i)))
+			changed |= 1u << place(i);
+	if (record->out & VMI_A) {
+		changed |= 1u << EAX;
+		out = (out & ~(1u << EAX)) | 1u << result(site);
+	}
+	return changed & registers(site->live) & ~out;
+}
+
+static u32 words_on_stack(const struct vmi_site *site, const struct vmi_call_record *record)
+{
+	u32 words = record->in & VMI_S2 ? 2 : record->in & VMI_S1 ? 1 : 0;
+
+	if (!returns(record))
+		return 0;
+	/* The guest has them there. */
+	if (!saved(site, record) && site->argument[ARGUMENT_S1] == VMI_FROM_THERE &&
+	    site->argument[ARGUMENT_S2] == VMI_FROM_THERE)
+		return 0;
+	return words;
+}
+
+static void push(struct code *code, const struct vmi_site *site, u32 from, u32 depth)
+{
+	if (from == VMI_FROM_THERE) { /* PUSH [ESP + depth] */
+		put2(code, 0xff, MODRM(1u, 6u, 4u));
+		put2(code, 0x24, depth);
+	} else if (is_register(from)) {
+		put(code, PUSH + REGISTER(from));
+	} else if (constant(site, from) + 0x80 < 0x100) {
+		put2(code, PUSH_IMM8, constant(site, from) & 0xff);
+	} else {
+		put(code, PUSH_IMM32);
+		put_word(code, constant(site, from));
+	}
+}
+
+/* What comes before a CALL or the stub's code: all that it takes, words of those on the stack. */
+static void begin(struct code *code, const struct vmi_site *site,
+		  const struct vmi_call_record *record, u32 words)
+{
+	u32 keep = saved(site, record), depth = words - 1, n;
+
+	for (n = EAX; n <= EDI; n++) {
+		if (keep & 1u << n) {
+			put(code, PUSH + n);
+			depth++;
+		}
+	}
+	for (n = words; n--;)
+		push(code, site, site->argument[ARGUMENT_S1 + n], depth * 4);
+	load_arguments(code, site, record->in);
+}
+
+static void end(struct code *code, const struct vmi_site *site,
+		const struct vmi_call_record *record, u32 words)
+{
+	u32 keep = saved(site, record), n;
+
+	if (words) { /* LEA ESP, [ESP + ...] */
+		put2(code, 0x8d, MODRM(1u, ESP, 4u));
+		put2(code, 0x24, words * 4);
+	}
+	if (record->out & VMI_A)
+		load(code, site, result(site), FROM(EAX));
+	for (n = EDI + 1; n--;)
+		if (keep & 1u << n)
+			put(code, POP + n);
+}
+
+/* The register that the guest has in place of one that the stub's code takes; else a constant. */
+static u32 own(const struct vmi_site *site, u32 reg)
+{
+	u32 i;
+
+	for (i = ARGUMENT_A; i <= ARGUMENT_C; i++)
+		if (place(i) == reg)
+			return source(site, i);
+	return FROM(reg);
+}
+
+/*
+ * Stub code that is one instruction works on whatever registers the guest has its
+ * arguments in, and wants the result in. False: it is something else.
+ */
+static bool in_place(struct code *code, const struct vmi_site *site, const u8 *body, u32 size)
+{
+	u32 opcode = body[0], n = opcode == 0x0f ? 2 : 1;
+	u32 mod = body[n] >> 6, reg = body[n] >> 3 & 7, rm = body[n] & 7, from = FROM(EAX);
+
+	if (size == 6 && body[0] == 0x36 && body[1] == 0xa1 && result(site) != EAX) {
+		put2(code, 0x36, 0x8b); /* MOV EAX, SS:[] has a form of its own */
+		put(code, MODRM(0u, result(site), 5u));
+		put_bytes(code, body + 2, 4);
+		return true;
+	}
+	if (size != n + 1 + (mod == 1))
+		return false;
+	if (opcode == 0x0f && body[1] == 0x20) { /* MOV r, CRn */
+		rm = result(site);
+	} else if (opcode == 0x0f ? body[1] <= 1 || body[1] == 0x22 : /* LTR, LIDT..., MOV CRn, r */
+			   opcode == 0x89 || opcode == 0x8b ||	      /* MOV */
+				   (opcode == 0x87 && own(site, EAX) == FROM(EAX) &&
+				    result(site) == EAX)) { /* XCHG */
+		if (!is_register(own(site, rm)))
+			return false;
+		rm = REGISTER(own(site, rm));
+		if (opcode == 0x8b)
+			reg = result(site);
+		if (opcode == 0x89) {
+			from = own(site, reg);
+			reg = is_register(from) ? REGISTER(from) : 0;
+		}
+	} else {
+		return false;
+	}
+	if (!mod && rm == EBP) /* there is no such form without a displacement */
+		mod = 1;
+	if (!is_register(from))
+		opcode = 0xc7;
+	put(code, opcode);
+	if (n == 2)
+		put(code, body[1]);
+	put(code, MODRM(mod, reg, rm));
+	if (mod == 1)
+		put(code, size > n + 1 ? body[n + 1] : 0);
+	if (opcode == 0xc7)
+		put_word(code, constant(site, from));
+	return true;
+}
+
+static void make_inline(struct code *code, const struct vmi_site *site,
+			const struct vmi_call_record *record, const u8 *body, u32 size)
+{
+	code->form = VMI_FORM_INLINE;
+	if (!size) { /* a hint; or what returns its argument */
+		if (record->out & VMI_A)
+			load(code, site, result(site), source(site, ARGUMENT_A));
+		if (!code->size)
+			code->form = VMI_FORM_NOPS;
+	} else if (!in_place(code, site, body, size)) {
+		/* No such code looks at the stack. */
+		begin(code, site, record, 0);
+		put_bytes(code, body, size);
+		if (returns(record))
+			end(code, site, record, 0);
+	}
+	if (code->size < site->size)
+		nops(code->byte + code->size, site->size - code->size);
+}
+
+static void make_call(struct code *code, const struct vmi_site *site,
+		      const struct vmi_call_record *record, u32 target)
+{
+	bool jump = (record->convention & 0xf) == VMI_CONV_JUMP;
+	u32 words = words_on_stack(site, record), at_byte, n;
+
+	begin(code, site, record, words);
+	at_byte = code->size;
+	put(code, jump ? JMP : CALL);
+	put_word(code, 0);
+	if (returns(record))
+		end(code, site, record, words);
+	code->form = jump ? VMI_FORM_JUMP : VMI_FORM_CALL;
+	code->behind = code->size > at_byte + 5;
+	if (code->size > site->size)
+		return;
+	n = site->size - code->size;
+	if (jump || code->behind) {
+		nops(code->byte + code->size, n);
+	} else { /* no return address is in the site */
+		u32 i;
+
+		for (i = code->size; i--;)
+			code->byte[i + n] = code->byte[i];
+		nops(code->byte, n);
+		at_byte += n;
+	}
+	*(u32 *)(code->byte + at_byte + 1) = target - (site->address + at_byte + 5);
+}
+
+/* For a form that is wanted, VMI_PATCH_*. */
+static void make(struct code *code, const struct vmi_site *site, u32 wanted)
+{
+	const struct rom_image *image = rom_addr(rom_image);
+	const struct vmi_call_record *record = at((u32)image + image->about.calls);
+	const struct trap *trap = trap_find(image);
+	const struct trap_stub *stub = trap ? &trap->stub[site->call] : NULL;
+	u32 target, size;
+
+	record += site->call;
+	target = (u32)image + record->stub;
+	size = record->inline_size;
+	code->size = 0;
+	code->behind = false;
+	code->form = VMI_FORM_ORIGINAL;
+	if (wanted == VMI_PATCH_ORIGINAL)
+		return;
+	if (stub && stub->on) {
+		target = (u32)trap + stub->entry;
+		size = stub->inline_size;
+	} else {
+		if (stub && stub->entry)
+			size = stub->native_inline;
+		if (wanted == VMI_PATCH_BEST && (site->flags & VMI_SITE_NATIVE) &&
+		    (native_binding(image, trap, site->call) & VMI_NATIVE))
+			return;
+	}
+	if (wanted == VMI_PATCH_BEST && size != VMI_NO_INLINE) {
+		make_inline(code, site, record, at(target), size);
+		if (code->size <= site->size)
+			return;
+		code->size = 0;
+	}
+	make_call(code, site, record, target);
+}
+
+/* ------------------------------------------------------------------------
+ * Records
+ */
+
+static const struct vmi_site *site_record(const struct vmi_patch *patch, u32 n)
+{
+	return (const struct vmi_site *)at(patch->records) + n;
+}
+
+static const struct vmi_annotation *annotation(const struct vmi_patch *patch, u32 n)
+{
+	return (const struct vmi_annotation *)at(patch->records) + n;
+}
+
+static u32 site_size(const struct vmi_patch *patch, u32 n)
+{
+	return patch->kind == VMI_PATCH_SITES ? site_record(patch, n)->size
+					      : annotation(patch, n)->native_size;
+}
+
+static u32 site_address(const struct vmi_patch *patch, u32 n)
+{
+	return patch->kind == VMI_PATCH_SITES ? site_record(patch, n)->address
+					      : annotation(patch, n)->native;
+}
+
+/* The row of a number in the image's revision. */
+static u32 row_of(u32 number)
+{
+	const struct rom_image *image = rom_addr(rom_image);
+	const struct vmi_call_record *record = at((u32)image + image->about.calls);
+	u32 major = image->header.api_version_major, row;
+
+	for (row = 0; row < VMI_CALL_COUNT; row++, record++)
+		if (number != VMI_NO && number == (major == 3	 ? record->number_3
+						   : major == 13 ? record->number_13
+								 : record->number_6))
+			break;
+	return row;
+}
+
+/* The words that a translation pushes, into arguments. False: it is none. */
+static bool translation_read(struct vmi_site *site, const struct vmi_annotation *from, u32 words)
+{
+	const u8 *code = at(from->translation), *last = code + from->translation_size;
+	u32 n, word;
+
+	for (n = words; n--; code++) {
+		u8 *argument = &site->argument[ARGUMENT_S1 + n];
+
+		if (last - code < 1 + 1)
+			return false;
+		if ((*code & 0xf8) == PUSH && *code != PUSH + ESP) {
+			*argument = (u8)FROM(*code - PUSH);
+			continue;
+		}
+		*argument = (u8)(VMI_FROM_CONSTANT + n);
+		if (*code == PUSH_IMM8) {
+			site->constant[n] = (u32)(vmi_s8) * ++code;
+		} else if (*code == PUSH_IMM32 && last - code >= 1 + 4) {
+			site->constant[n] = *(const u32 *)(code + 1);
+			code += 4;
+		} else {
+			return false;
+		}
+	}
+	if (last - code < 5 || *code != CALL)
+		return false;
+	word = *(const u32 *)(code + 1);
+	code += 5;
+	if (word && word != from->call)
+		return false;
+	if (words) { /* LEA ESP, [ESP + ...]; a displacement of 8 or of 32 bits */
+		if (last - code < 3 || code[0] != 0x8d || (code[1] & 0x3f) != 0x24 ||
+		    code[2] != 0x24)
+			return false;
+		if (code[1] == MODRM(1, ESP, 4) && last - code == 4)
+			return code[3] == words * 4;
+		return code[1] == MODRM(2, ESP, 4) && last - code == 7 &&
+		       *(const u32 *)(code + 3) == words * 4;
+	}
+	return code == last;
+}
+
+static const struct vmi_call_record *record_of(u32 row)
+{
+	const struct rom_image *image = rom_addr(rom_image);
+
+	return (const struct vmi_call_record *)at((u32)image + image->about.calls) + row;
+}
+
+static bool arguments_make_sense(const struct vmi_site *site)
+{
+	const struct vmi_call_record *record = record_of(site->call);
+	u32 i;
+
+	if ((site->flags & ~VMI_SITE_FLAGS) || site->reserved ||
+	    (site->live & ~(VMI_A | VMI_C | VMI_D | VMI_B | VMI_SI | VMI_DI)))
+		return false;
+	for (i = ARGUMENT_A; i <= ARGUMENT_S2; i++) {
+		u32 from = site->argument[i];
+
+		if (from == VMI_FROM_THERE)
+			continue;
+		if (!is_register(from) && from - VMI_FROM_CONSTANT >= VMI_SITE_CONSTANTS)
+			return false;
+		if (i >= ARGUMENT_S1
+			    ? !(record->in & VMI_S1 << (i - ARGUMENT_S1)) || !returns(record)
+			    : !(record->in & 1u << place(i)))
+			return false;
+	}
+	if (site->result == VMI_FROM_THERE)
+		return true;
+	return is_register(site->result) && (record->out & VMI_A) &&
+	       !(registers(record->out) & ~(1u << EAX) & 1u << result(site));
+}
+
+/* Record n, an annotation as the site that it means. Returns VMI_PATCH_*. */
+static u32 site_read(const struct vmi_patch *patch, u32 n, struct vmi_site *site)
+{
+	const struct vmi_annotation *from = annotation(patch, n);
+	u32 row, words;
+
+	if (patch->kind == VMI_PATCH_SITES) {
+		copy(site, site_record(patch, n), sizeof(*site));
+		if (site->call >= VMI_CALL_COUNT || VMI_IS_OWN_CALL(site->call))
+			return VMI_PATCH_CALL;
+		return arguments_make_sense(site) ? VMI_PATCH_DONE : VMI_PATCH_ARGUMENT;
+	}
+	zero(site, sizeof(*site));
+	row = row_of(from->call);
+	if (row == VMI_CALL_COUNT || VMI_IS_OWN_CALL(row))
+		return VMI_PATCH_CALL;
+	site->address = from->native;
+	site->size = from->native_size;
+	site->call = (u8)row;
+	site->flags = VMI_SITE_NATIVE | VMI_SITE_LIVE;
+	words = record_of(row)->in & VMI_S2 ? 2 : record_of(row)->in & VMI_S1 ? 1 : 0;
+	if (!translation_read(site, from, returns(record_of(row)) ? words : 0))
+		return VMI_PATCH_ARGUMENT;
+	return from->translation_size > site->size ? VMI_PATCH_SHORT : VMI_PATCH_DONE;
+}
+
+static bool is_inside(u32 address, u32 size, u32 of, u32 of_size)
+{
+	return address - of <= of_size && size <= of_size - (address - of);
+}
+
+static bool overlaps(const struct vmi_patch *patch, u32 n)
+{
+	u32 address = site_address(patch, n), size = site_size(patch, n), i;
+
+	for (i = 0; i < patch->count; i++) {
+		u32 other = site_address(patch, i), other_size = site_size(patch, i);
+
+		if (i != n && other_size &&
+		    (other - address < size || address - other < other_size))
+			return true;
+	}
+	return false;
+}
+
+/* Returns VMI_PATCH_*. */
+static u32 check(const struct vmi_patch *patch, u32 n, const u8 *kept, struct code *code)
+{
+	struct vmi_site site;
+	u32 refused = site_read(patch, n, &site);
+	bool behind;
+
+	if (refused)
+		return refused;
+	make(code, &site, VMI_PATCH_CALLS);
+	if (code->size > site.size)
+		return VMI_PATCH_SHORT;
+	if (!is_inside(site.address, site.size, patch->text, patch->text_size))
+		return VMI_PATCH_TEXT;
+	if (overlaps(patch, n))
+		return VMI_PATCH_OVERLAP;
+	if (!patch->sync)
+		return VMI_PATCH_DONE;
+	behind = code->behind;
+	make(code, &site, patch->form);
+	return (site.flags & VMI_SITE_LIVE) &&
+			       !(behind && (*kept == VMI_FORM_CALL || code->form == VMI_FORM_CALL))
+		       ? VMI_PATCH_DONE
+		       : VMI_PATCH_LIVE;
+}
+
+/* ------------------------------------------------------------------------
+ * Memory
+ */
+
+typedef VMI_REGPARM void sync_fn(u32 address, u32 size, u32 argument);
+
+static void write(volatile u8 *to, const u8 *from, u32 size)
+{
+	for (; size--; to++, from++)
+		if (*to != *from)
+			*to = *from;
+}
+
+/* Another CPU sees the old code, INT3, or the new code. */
+static void write_site(const struct vmi_patch *patch, const struct vmi_site *site, const u8 *from)
+{
+	volatile u8 *to = at(site->address + patch->alias);
+	sync_fn *sync = (sync_fn *)at(patch->sync);
+
+	if (same((const void *)to, from, site->size))
+		return;
+	if (!patch->sync) {
+		write(to, from, site->size);
+		return;
+	}
+	*to = INT3;
+	sync(site->address, site->size, patch->argument);
+	write(to + 1, from + 1, site->size - 1u);
+	sync(site->address, site->size, patch->argument);
+	*to = *from;
+	sync(site->address, site->size, patch->argument);
+}
+
+/* kept: the form that the site has, and its original bytes. */
+static void bring(struct vmi_patch *patch, u32 n, u8 *kept, struct code *code)
+{
+	struct vmi_site site;
+
+	site_read(patch, n, &site);
+	make(code, &site, patch->form);
+	patch->forms[code->form]++;
+	if (*kept == VMI_FORM_ORIGINAL) {
+		if (code->form == VMI_FORM_ORIGINAL)
+			return;
+		copy(kept + 1, at(site.address + patch->alias), site.size);
+	}
+	write_site(patch, &site, code->form == VMI_FORM_ORIGINAL ? kept + 1 : code->byte);
+	*kept = code->form;
+}
 
 u32 rom_patch_sites(struct vmi_patch *patch);
 u32 rom_patch_sites(struct vmi_patch *patch)
 {
+	u8 *first = at(patch->kept), *kept;
+	struct code code;
+	u32 end, n;
+
 	patch->refused = 0;
-	return VMI_PATCH_REQUEST;
+	if (patch->kind > VMI_PATCH_ANNOTATIONS || patch->form > VMI_PATCH_CALLS ||
+	    patch->reserved || patch->first > patch->count ||
+	    patch->number > patch->count - patch->first)
+		return VMI_PATCH_REQUEST;
+	end = patch->first + patch->number;
+	for (n = 0; n < patch->first; n++)
+		first += 1 + site_size(patch, n);
+	for (kept = first; n < end; kept += 1 + site_size(patch, n), n++) {
+		u32 refused = check(patch, n, kept, &code);
+
+		if (refused) {
+			patch->refused = n;
+			return refused;
+		}
+	}
+	zero(patch->forms, sizeof(patch->forms));
+	for (kept = first, n = patch->first; n < end; kept += 1 + site_size(patch, n), n++)
+		bring(patch, n, kept, &code);
+	cpuid(0); /* code has changed */
+	return VMI_PATCH_DONE;
 }

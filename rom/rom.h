@@ -318,10 +318,11 @@ struct trap {
 	u16 address
 		[TRAP_ADDRESSES]; /* offsets from here: words with an address in struct vmi_shared */
 	struct trap_stub {
-		u16 entry;  /* offset of the code, 0: there is none */
-		u16 other;  /* first bytes, when it is not what it is now */
-		u8 on;	    /* it traps; otherwise it is a jump */
-		u8 binding; /* of the native stub: the record has that of this one */
+		u16 entry;	/* offset of the code, 0: there is none */
+		u16 other;	/* first bytes, when it is not what it is now */
+		u8 on;		/* it traps; otherwise it is a jump */
+		u8 inline_size; /* so many first bytes may stand at a call site; VMI_NO_INLINE */
+		u8 binding, native_inline; /* the native stub's: the record has this one's */
 	} stub[VMI_CALL_COUNT];
 	u8 stubs[];
 };
@@ -351,6 +352,12 @@ struct trap *trap_find(const struct rom_image *image);
 bool trap_info(const struct trap *trap, struct trap_info *info);
 /* Leave the calls that are there, and no part of a group that is not complete. */
 void trap_narrow(struct trap_info *info, const u32 *there);
+
+/* rom/init.c: VMI_RELOC_* | VMI_NATIVE, of a call that no VMM has. */
+u32 native_binding(const struct rom_image *image, const struct trap *trap, u32 row);
+
+/* rom/patch.c: as few as there can be, for every processor. */
+void nops(u8 *code, u32 size);
 
 bool window_fits(const struct state *state);
 u32 *window_make(const struct state *state, u32 map, bool pae, u32 apic);
@@ -406,11 +413,10 @@ struct clock_sample {
 	u32 turns; /* of the PIT, as the BIOS counts them at 40:6C */
 };
 
-/* What POST keeps between its steps, on the firmware's stack (rom/post/entry.asm). */
-#define POST_LINE VMI_POST_LINE
+/* What POST keeps between its steps, on the firmware's stack (rom/post/post.inc). */
 struct post {
-	u32 eflags;	      /* of the firmware's call */
-	char line[POST_LINE]; /* for the console, NUL-terminated */
+	u32 eflags;		  /* of the firmware's call */
+	char line[VMI_POST_LINE]; /* for the console, NUL-terminated */
 	struct state *state;
 	u32 halts;
 	u32 taken_kib;
@@ -423,9 +429,8 @@ struct post {
 	u32 apic_count; /* at apic_tsc */
 	u64 apic_tsc;
 };
-_Static_assert(sizeof(struct post) <= 208, "POST_SIZE in rom/post/entry.asm");
-_Static_assert(__builtin_offsetof(struct post, line) == 4, "POST_LINE in rom/post/entry.asm");
-_Static_assert(POST_LINE == 120, "LINE_SIZE in rom/post/flat.asm");
+_Static_assert(sizeof(struct post) <= 208, "POST_SIZE in rom/post/post.inc");
+_Static_assert(__builtin_offsetof(struct post, line) == 4, "POST_LINE in rom/post/post.inc");
 
 /* rom/post/tsc.c: true: halt until the next interrupt, then call again. */
 bool clock_measure(struct clock *clock, struct post *post);

@@ -8,8 +8,8 @@ ROM_MAJOR_vmi-6 := 6
 
 # Where the part that only POST needs begins; what is before it stays.
 ROM_RESIDENT_vmi := 0x6000
-ROM_RESIDENT_vmi-13 := 0x6000
-ROM_RESIDENT_vmi-6 := 0x6000
+ROM_RESIDENT_vmi-13 := 0x6800
+ROM_RESIDENT_vmi-6 := 0x6800
 
 ROM_ASM := rom/interface.asm rom/hypercall.asm $(sort $(wildcard rom/post/*.asm rom/native/*.asm))
 ROM_C := $(sort $(wildcard rom/*.c rom/post/*.c))
@@ -34,7 +34,7 @@ $(ROM_IMAGES:%=$(O)/%): $(O)/%.rom: $(O)/rom/%.elf $(O)/tools/mkrom
 	$(Q)$(O)/tools/mkrom $< $@
 
 $(O)/rom/vmi.elf: $(ROM_OBJS_vmi)
-$(O)/rom/%.elf: $(O)/rom/header-%.o $(ROM_OBJS) ldscripts/rom.ld
+$(O)/rom/%.elf: $(O)/rom/header-%.o $(ROM_OBJS) ldscripts/rom.ld rom/rom.mk
 	@echo '  LD      $@'
 	$(Q)$(LD) -m elf_i386 -pie --no-dynamic-linker -z noexecstack -z text --build-id=none --no-warn-rwx-segments \
 		--orphan-handling=error --defsym=rom_resident=$(ROM_RESIDENT_$*) -T ldscripts/rom.ld -o $@ $(filter %.o,$^)
@@ -45,7 +45,7 @@ $(O)/rom/header-%.o: rom/header.asm $(O)/rom/vmi_abi.inc $(O)/rom/version.inc
 
 ROM_NASMFLAGS := -f elf32 -Werror -I$(O)/rom/ -Irom/
 
-$(O)/rom/%.o: rom/%.asm rom/stub.inc $(O)/rom/vmi_abi.inc
+$(O)/rom/%.o: rom/%.asm rom/stub.inc rom/post/post.inc $(O)/rom/vmi_abi.inc
 	@echo '  NASM    $@'
 	@mkdir -p $(@D)
 	$(Q)$(NASM) $(ROM_NASMFLAGS) -o $@ $<

@@ -51,7 +51,7 @@ static void number(u32 n)
 			   "number %x: %llx, expected CALL", n, info))
 			expect(nothing() == 0, "number %x: the call returned something", n);
 	} else {
-		u32 binding = r->binding & ~VMI_POLICY;
+		u32 binding = r->binding & VMI_RELOC_TYPE;
 		bool code = binding == VMI_RELOC_CALL || binding == VMI_RELOC_JUMP;
 
 		expect(type == binding, "number %x: type %u, expected %u", n, type, binding);

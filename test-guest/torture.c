@@ -318,6 +318,13 @@ TORTURE(GetRelocationInfo)
 	}
 }
 
+TORTURE(PatchSites)
+{
+	struct vmi_patch patch = { .kind = (vmi_u8)(2 + random(c) % 254) };
+
+	check(c, ONE(PatchSites, (u32)&patch), VMI_PATCH_REQUEST, "result");
+}
+
 TORTURE(CPUID)
 {
 	u32 native[4], leaf = random(c) & 1;

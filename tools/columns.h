@@ -84,7 +84,7 @@ static inline const char *column_binding(unsigned binding)
 		"NONE/start", "CALL/start",		   /* | VMI_POLICY_START */
 		"NONE/cpuid", "CALL/cpuid",		   /* | VMI_POLICY_CPUID */
 	};
-	unsigned type = binding & ~VMI_POLICY, policy = binding & VMI_POLICY;
+	unsigned type = binding & ~(VMI_POLICY | VMI_NATIVE), policy = binding & VMI_POLICY;
 
 	if (type > (policy ? VMI_RELOC_CALL : VMI_RELOC_NOP))
 		return "?";

@@ -77,36 +77,6 @@ static const u8 *body_of(const u8 *function)
 	}
 }
 
-/* One instruction at most for each 8 bytes, on every processor. */
-static void fill(u8 *code, u32 size)
-{
-	/* lea esi, [esi + 0] in 3, 4, 6 and 7 bytes */
-	while (size) {
-		u32 n = size > 8 ? 8 : size;
-		u8 *next = code + n;
-
-		size -= n;
-		if (n == 8 || n == 5)
-			*code++ = 0x3e, n--; /* DS: */
-		if (n == 7) {
-			code[0] = 0x8d, code[1] = 0xb4, code[2] = 0x26;
-			*(u32 *)(code + 3) = 0;
-		} else if (n == 6) {
-			code[0] = 0x8d, code[1] = 0xb6;
-			*(u32 *)(code + 2) = 0;
-		} else if (n == 4) {
-			*(u32 *)code = 0x0026748d;
-		} else if (n == 3) {
-			code[0] = 0x8d, code[1] = 0x76, code[2] = 0;
-		} else {
-			if (n == 2)
-				*code++ = 0x66;
-			*code = 0x90;
-		}
-		code = next;
-	}
-}
-
 static void site_inline(const struct site *site)
 {
 	u8 *code = at(site->code), *last = code + site->size - 1;
@@ -131,7 +101,7 @@ static void site_inline(const struct site *site)
 	*(volatile u8 *)last = *last;
 	for (n = *body; n; n--)
 		*code++ = *++body;
-	fill(code, (u32)(last + 1 - code));
+	nops(code, (u32)(last + 1 - code));
 }
 
 /* What the functions that run with faults caught get. */
@@ -224,11 +194,14 @@ u32 jumps_inline(struct search *search)
 	}
 }
 
-/* This CPU has called Init, no other has, and none was started through the ROM. */
+/* This CPU has called Init, no other has, and none was started, as the ROM would know. */
 static bool alone(const struct state *state)
 {
+	const struct trap *trap = trap_find(rom_addr(rom_image));
 	u32 id = cpuid(1).ebx >> 24, n;
 
+	if (trap && trap->stub[VMI_ID_APICWrite].on)
+		return false;
 	for (n = 0; n < sizeof(state->cpus) / sizeof(*state->cpus); n++)
 		if (state->cpus[n] != (n == id / 32 ? 1u << id % 32 : 0))
 			return false;

@@ -206,7 +206,7 @@ CPUID_POWER_CONSTANT_TSC equ 0x100
 ; In:	EAX = SS0, EDX = ESP0
 ; Out:	nothing
 ; Clobbers: flags
-	stub	UpdateKernelStack
+	inline	UpdateKernelStack
 	push	ecx
 	push	ebx
 	str	ecx
@@ -225,8 +225,7 @@ CPUID_POWER_CONSTANT_TSC equ 0x100
 	mov	[ebx + 8], ax
 .done:	pop	ebx
 	pop	ecx
-	ret
-	endstub
+	endinline
 
 ; In:	EAX -> TSS, EDX = ESP0
 ; Out:	nothing
@@ -283,14 +282,13 @@ CPUID_POWER_CONSTANT_TSC equ 0x100
 ; In:	nothing
 ; Out:	nothing
 ; Clobbers: flags
-	stub	STTS
+	inline	STTS
 	push	eax
 	mov	eax, cr0
 	or	al, 8
 	mov	cr0, eax
 	pop	eax
-	ret
-	endstub
+	endinline
 
 ; ---------------------------------------------------------------------------
 ; Debug registers

@@ -25,52 +25,47 @@
 ; In:	nothing
 ; Out:	EAX = 0x200 enabled, 0 disabled
 ; Clobbers: flags
-	stub	GetInterruptMask
+	inline	GetInterruptMask
 	pushfd
 	pop	eax
 	and	eax, VMI_IF
-	ret
-	endstub
+	endinline
 
 ; In:	EAX = mask
 ; Out:	nothing
 ; Clobbers: flags
-	stub	SetInterruptMask
+	inline	SetInterruptMask
+	cli				; shorter than a branch around it
 	test	ah, VMI_IF >> 8
 	jz	.off
 	sti
-	ret
-.off:	cli
-	ret
-	endstub
+.off:
+	endinline
 
 ; In:	nothing
 ; Out:	EAX = EFLAGS before
 ; Clobbers: nothing
-	stub	SaveAndDisableIRQs
+	inline	SaveAndDisableIRQs
 	pushfd
 	pop	eax
 	cli
-	ret
-	endstub
+	endinline
 
 ; In:	EAX = flags; VM does not change, RF VIF and VIP are cleared [SDM POPF]
 ; Out:	EFLAGS
 ; Clobbers: nothing
-	stub	SetEFLAGS
+	inline	SetEFLAGS
 	push	eax
 	popfd
-	ret
-	endstub
+	endinline
 
 ; In:	nothing
 ; Out:	EAX = EFLAGS
 ; Clobbers: nothing
-	stub	GetEFLAGS
+	inline	GetEFLAGS
 	pushfd
 	pop	eax
-	ret
-	endstub
+	endinline
 
 ; The processor holds what is pending and delivers it itself.
 ; In:	nothing
@@ -89,14 +84,14 @@
 ; In:	[esp] = eip cs eflags (esp ss (es ds fs gs)); entered by JMP
 ; Out:	does not return
 ; Clobbers: does not apply
-	stub	IRET, JUMP
+	inline	IRET, JUMP
 	iretd
-	endstub
+	endinline noreturn
 
 ; In:	the same behind a return address; entered by CALL
 ; Out:	does not return
 ; Clobbers: does not apply
-	stub	IRET_v13, CALL
+	stub	IRET_v13, EXIT
 	add	esp, 4
 	iretd
 	endstub
@@ -104,7 +99,7 @@
 ; In:	a return address, then ip cs flags (sp ss) as words; entered by CALL
 ; Out:	does not return
 ; Clobbers: does not apply
-	stub	IRET16, CALL
+	stub	IRET16, EXIT
 	add	esp, 4
 	o16 iret
 	endstub
@@ -114,18 +109,18 @@
 ; In:	EDX = eip, ECX = esp; entered by JMP or CALL
 ; Out:	does not return
 ; Clobbers: does not apply
-	stub	SYSEXIT, JUMP
+	inline	SYSEXIT, JUMP
 	sti
 	sysexit
-	endstub
+	endinline noreturn
 	alias	StiSysexit, SYSEXIT, JUMP
 
 ; In:	ECX = eip; entered by JMP or CALL
 ; Out:	does not return
 ; Clobbers: does not apply
-	stub	SysRet, JUMP
+	inline	SysRet, JUMP
 	sysret
-	endstub
+	endinline noreturn
 
 ; ---------------------------------------------------------------------------
 ; Sleep, reboot, shutdown

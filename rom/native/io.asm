@@ -49,7 +49,7 @@
 ; In:	EAX = iopl << 12; other bits do not matter
 ; Out:	EFLAGS.IOPL
 ; Clobbers: nothing
-	stub	SetIOPLMask
+	inline	SetIOPLMask
 	push	eax
 	pushfd
 	and	eax, 0x3000
@@ -57,18 +57,16 @@
 	or	[esp], eax
 	popfd
 	pop	eax
-	ret
-	endstub
+	endinline
 
 ; In:	nothing
 ; Out:	EAX = iopl << 12
 ; Clobbers: flags
-	stub	GetIOPLMask
+	inline	GetIOPLMask
 	pushfd
 	pop	eax
 	and	eax, 0x3000
-	ret
-	endstub
+	endinline
 
 ; The processor reads the TSS.
 ; In:	nothing

@@ -63,13 +63,12 @@
 ; In:	EAX -> entry, EDX = entry
 ; Out:	EAX = old entry
 ; Clobbers: nothing
-	stub	SwapPxE
+	inline	SwapPxE
 	push	edx
 	xchg	[eax], edx
 	mov	eax, edx
 	pop	edx
-	ret
-	endstub
+	endinline
 
 ; In:	EAX = entry, EDX -> entry
 ; Out:	EAX = old entry
@@ -84,17 +83,14 @@
 ; In:	pointer and bit in EAX and EDX, in the order of the revision
 ; Out:	EAX = 1 where the bit was set, 0 where not
 ; Clobbers: flags
-	stub	%1
+	inline	%1
 	cmp	%4, %5
-	jae	.no_bit
+	jae	.no_bit			; and CF is 0
 	lock %2	[%3], %4
+.no_bit:
 	setc	al
 	movzx	eax, al
-	ret
-.no_bit:
-	xor	eax, eax
-	ret
-	endstub
+	endinline
 %endmacro
 
 	test_bit TestAndSetPxEBit, bts, eax, edx, 32
@@ -123,7 +119,7 @@
 ; In:	EDX:EAX = entry, ECX -> entry, [esp+4] = flags (3.0, 13.3)
 ; Out:	nothing
 ; Clobbers: flags
-	stub	SetPxELong
+	inline	SetPxELong
 	push	esi
 	push	ebx
 	push	ecx
@@ -138,8 +134,7 @@
 	pop	ecx
 	pop	ebx
 	pop	esi
-	ret
-	endstub
+	endinline
 	alias	SetPxELong_v13, SetPxELong
 	alias	SetPteLong, SetPxELong
 
@@ -147,7 +142,7 @@
 ; In:	EAX -> entry
 ; Out:	EDX:EAX
 ; Clobbers: flags
-	stub	GetPxELong
+	inline	GetPxELong
 	push	ecx
 	mov	ecx, eax
 .again:	mov	eax, [ecx]
@@ -155,13 +150,12 @@
 	cmp	eax, [ecx]
 	jne	.again
 	pop	ecx
-	ret
-	endstub
+	endinline
 
 ; In:	EDX:EAX = entry, ECX -> entry
 ; Out:	EDX:EAX = old entry
 ; Clobbers: flags
-	stub	SwapPxELongAtomic
+	inline	SwapPxELongAtomic
 	push	esi
 	push	ebx
 	push	ecx
@@ -172,26 +166,24 @@
 	pop	ecx
 	pop	ebx
 	pop	esi
-	ret
-	endstub
+	endinline
 
 ; In:	ECX:EBX = entry, EDI -> entry
 ; Out:	EDX:EAX = old entry
 ; Clobbers: flags
-	stub	SwapPteLong
+	inline	SwapPteLong
 	push	esi
 	mov	esi, edi
 	exchange_long
 	pop	esi
-	ret
-	endstub
+	endinline
 
 ; The low word first, with the present bit: the processor cannot set A or D in
 ; an entry that is not present.
 ; In:	EAX -> entry
 ; Out:	EDX:EAX = old entry
 ; Clobbers: flags
-	stub	DeactivatePxELongAtomic
+	inline	DeactivatePxELongAtomic
 	push	ecx
 	mov	ecx, eax
 	xor	eax, eax
@@ -199,8 +191,7 @@
 	xchg	[ecx], eax
 	xchg	[ecx + 4], edx
 	pop	ecx
-	ret
-	endstub
+	endinline
 
 ; ---------------------------------------------------------------------------
 ; Translations
@@ -262,15 +253,13 @@
 ; In:	nothing
 ; Out:	nothing
 ; Clobbers: nothing
-	stub	FlushTLB_v6
+	inline	FlushTLB_v6
 	flush_tlb
-	ret
-	endstub
+	endinline
 
 ; In:	nothing
 ; Out:	nothing
 ; Clobbers: nothing
-	stub	FlushTLBAll
+	inline	FlushTLBAll
 	flush_tlb_global
-	ret
-	endstub
+	endinline

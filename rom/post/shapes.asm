@@ -15,6 +15,9 @@
 ;	...
 ;	end_shape
 ;
+; Where what is between entry and inline_end, which emits the RET, is all that there is
+; to do, it may stand at a call site.
+;
 ; A shape preserves every register and every flag outside OSZAPC that is not in
 ; the call's column out. Only CS and SS are relied on: the others, too, cost less
 ; than a second rule. Between an instruction that sets the interrupt flag and the
@@ -62,7 +65,7 @@ row_ANY	equ ANY
 %macro	shape 2-4 0, 0			; name, features; of ANY: arguments, class
 %push shape
 	db	row_%1, %2, %3, %4
-	db	%$entry - %$native, %$end - %$native
+	db	%$entry - %$native, %$end - %$native, %$inline_size
 %$native:
 	db	0xe9			; JMP rel32
 	dd	0
@@ -73,7 +76,16 @@ row_ANY	equ ANY
 	times -((%$entry - %$native) / 121) db 0 ; no error: POST's short jump reaches back
 %endmacro
 
+%macro	inline_end 0
+%$inline_size equ $ - %$entry
+%define %$inlined
+	ret
+%endmacro
+
 %macro	end_shape 0
+%ifndef %$inlined
+%$inline_size equ VMI_NO_INLINE
+%endif
 %$end:
 %pop
 %endmacro
@@ -121,38 +133,32 @@ bits 32
 ; Interrupts and flags. Where EFLAGS.IF counts, too, what enables has to set both,
 ; and what disables clears the shared one only.
 
-%macro	deliver_and_return 0
-%$deliver:
-	trap	VMI_HV_DELIVER
-	ret
-%endmacro
-
 %macro	deliver_if_pending 0
 	cmp	dword [ss:PENDING], 0
-	jne	%$deliver
+	je	%%none
+	trap	VMI_HV_DELIVER
+%%none:
 %endmacro
 
 	shape	EnableInterrupts, IF
-	deliver_and_return
 	entry
 	mov	dword [ss:INTERRUPTS], VMI_IF
 	sti
 	deliver_if_pending
-	ret
+	inline_end
 	end_shape
 
 	shape	EnableInterrupts, S
-	deliver_and_return
 	entry
 	mov	dword [ss:INTERRUPTS], VMI_IF
 	deliver_if_pending
-	ret
+	inline_end
 	end_shape
 
 	shape	DisableInterrupts, S
 	entry
 	mov	dword [ss:INTERRUPTS], 0
-	ret
+	inline_end
 	end_shape
 
 	shape	GetInterruptMask, IF
@@ -160,38 +166,37 @@ bits 32
 	pushfd
 	pop	eax
 	and	eax, [ss:INTERRUPTS]
-	ret
+	inline_end
 	end_shape
 
 	shape	GetInterruptMask, S
 	entry
 	mov	eax, [ss:INTERRUPTS]
-	ret
+	inline_end
 	end_shape
 
-	shape	SetInterruptMask, IF
-	deliver_and_return
+; Either way ends with the fewest instructions at the end.
+%macro	set_interrupt_mask 1		; what sets EFLAGS.IF
 	entry
 	test	ah, VMI_IF >> 8
 	jz	%$off
 	mov	dword [ss:INTERRUPTS], VMI_IF
-	sti
-	deliver_if_pending
-	ret
+	%1
+	cmp	dword [ss:PENDING], 0
+	je	%$done
+	trap	VMI_HV_DELIVER
+	jmp	%$done
 %$off:	mov	dword [ss:INTERRUPTS], 0
-	ret
+%$done:
+	inline_end
+%endmacro
+
+	shape	SetInterruptMask, IF
+	set_interrupt_mask sti
 	end_shape
 
 	shape	SetInterruptMask, S
-	deliver_and_return
-	entry
-	test	ah, VMI_IF >> 8
-	jz	%$off
-	mov	dword [ss:INTERRUPTS], VMI_IF
-	deliver_if_pending
-	ret
-%$off:	mov	dword [ss:INTERRUPTS], 0
-	ret
+	set_interrupt_mask {}
 	end_shape
 
 %macro	get_eflags_if 0			; EFLAGS.IF counts
@@ -213,27 +218,27 @@ bits 32
 	shape	GetEFLAGS, IF
 	entry
 	get_eflags_if
-	ret
+	inline_end
 	end_shape
 
 	shape	GetEFLAGS, S
 	entry
 	get_eflags
-	ret
+	inline_end
 	end_shape
 
 	shape	SaveAndDisableIRQs, IF
 	entry
 	get_eflags_if
 	mov	dword [ss:INTERRUPTS], 0
-	ret
+	inline_end
 	end_shape
 
 	shape	SaveAndDisableIRQs, S
 	entry
 	get_eflags
 	mov	dword [ss:INTERRUPTS], 0
-	ret
+	inline_end
 	end_shape
 
 ; What loads all flags. Where EFLAGS.IF counts, CLI makes the change happen with
@@ -242,25 +247,16 @@ bits 32
 
 ; POPFD comes last: all flags are an output.
 	shape	SetEFLAGS, IF
-%$deliver:
-	trap	VMI_HV_DELIVER
-%$load:	push	eax
-	popfd
-	ret
 	entry
 	cli
 	mov	dword [ss:INTERRUPTS], VMI_IF
 	deliver_if_pending
-	jmp	%$load
+	push	eax
+	popfd
+	inline_end
 	end_shape
 
 	shape	SetEFLAGS, S
-%$deliver:
-	trap	VMI_HV_DELIVER
-%$load:	push	eax
-	or	byte [esp + 1], VMI_IF >> 8
-	popfd
-	ret
 	entry
 	test	ah, VMI_IF >> 8
 	jz	%$off
@@ -268,7 +264,10 @@ bits 32
 	deliver_if_pending
 	jmp	%$load
 %$off:	mov	dword [ss:INTERRUPTS], 0
-	jmp	%$load
+%$load:	push	eax
+	or	byte [esp + 1], VMI_IF >> 8
+	popfd
+	inline_end
 	end_shape
 
 ; Where EFLAGS.IF does not count, the frame's IF is the flag that there will be.
@@ -288,7 +287,8 @@ bits 32
 %endif
 	%3
 	mov	dword [ss:INTERRUPTS], VMI_IF
-	deliver_if_pending
+	cmp	dword [ss:PENDING], 0
+	jne	%$deliver
 	%4
 	%5
 %if %2
@@ -320,7 +320,7 @@ bits 32
 	shape	%1, S
 	entry
 	mov	%3, [ss:SHARED + %2]
-	ret
+	inline_end
 	end_shape
 %endmacro
 
@@ -336,19 +336,22 @@ bits 32
 ; Deferred calls
 
 ; A mode wider than before flushes what waits for another reason: early is allowed.
+%macro	flush 0
+	cmp	dword [ss:NEXT], VMI_SHARED_QUEUE
+	je	%%empty
+	trap	VMI_HV_FLUSH
+%%empty:
+%endmacro
+
 %macro	mode_shape 1
 	shape	%1, Q
-%$flush:
-	trap	VMI_HV_FLUSH
-	ret
 	entry
 	push	eax
 	and	eax, VMI_DEFER_MMU | VMI_DEFER_CPU | VMI_DEFER_DT
 	mov	[ss:DEFER], eax
 	pop	eax
-	cmp	dword [ss:NEXT], VMI_SHARED_QUEUE
-	jne	%$flush
-	ret
+	flush
+	inline_end
 	end_shape
 %endmacro
 
@@ -356,13 +359,9 @@ bits 32
 	mode_shape SetDeferredMode
 
 	shape	FlushDeferredCalls, Q
-%$flush:
-	trap	VMI_HV_FLUSH
-	ret
 	entry
-	cmp	dword [ss:NEXT], VMI_SHARED_QUEUE
-	jne	%$flush
-	ret
+	flush
+	inline_end
 	end_shape
 
 ; The entry is reserved by one instruction and valid by another: what a handler

@@ -12,7 +12,8 @@ struct shape {
 	u8 arguments; /* row is ANY: so many on the stack, */
 	u8 defer;     /* and the class; 0: whatever it is */
 	u8 entry, size;
-	u8 code[]; /* begins with JMP to the native stub */
+	u8 inline_size; /* from the entry on; VMI_NO_INLINE */
+	u8 code[];	/* begins with JMP to the native stub */
 };
 #define ANY 0xff
 _Static_assert(VMI_CALL_COUNT < ANY, "a row is a byte");
@@ -115,6 +116,7 @@ static u8 *stub_make(struct trap *trap, u32 row, const struct shape *shape, u8 *
 		}
 	}
 	stub->entry = (u16)((u32)to - (u32)trap + shape->entry);
+	stub->inline_size = shape->inline_size;
 	/* Until Init it is a short JMP to the first byte. */
 	stub->other = *(u16 *)(to + shape->entry);
 	*(u16 *)(to + shape->entry) = (u16)(0xeb | (u8)(-2 - shape->entry) << 8);
@@ -191,9 +193,12 @@ static void image_refer(struct rom_image *image, struct trap *trap)
 		if (!stub->entry)
 			continue;
 		stub->binding = record->binding;
+		stub->native_inline = record->inline_size;
 		if (major == 3 && (record->convention & 0xf) == VMI_CONV_JUMP)
 			binding = VMI_RELOC_JUMP;
 		image_patch(image, word, (*word & 0xffffff) | binding << 24);
+		word = (u32 *)&record->stub; /* and inline_size */
+		image_patch(image, word, *word | (u32)VMI_NO_INLINE << 24);
 		image_patch(image, &symbol->value, (u32)trap + stub->entry - (u32)image);
 		if (major != 3 && number != VMI_NO) /* JMP rel32 */
 			image_patch(image, at(slot + 1), (u32)trap + stub->entry - (slot + 5));

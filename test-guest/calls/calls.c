@@ -347,7 +347,7 @@ void guest_main(void)
 			continue;
 		entry = rom_entry(&rom, number, &type);
 		cost_start();
-		equal(type, rom.record[i].binding & ~VMI_POLICY, "binding");
+		equal(type, rom.record[i].binding & VMI_RELOC_TYPE, "binding");
 		if (type == VMI_RELOC_CALL || type == VMI_RELOC_JUMP)
 			test(entry);
 		else

@@ -43,7 +43,7 @@ void test_Init(void)
 /* More of it in reloc.c; here one number and the contract. */
 void test_GetRelocationInfo(void)
 {
-	u32 number = rom_number(&rom, VMI_ID_SetCR3), type = rom.record[VMI_ID_SetCR3].binding;
+	u32 number = rom_number(&rom, VMI_ID_SetCR3), type = rom.record[VMI_ID_SetCR3].binding & VMI_RELOC_TYPE;
 
 	go1(rom.major == 6 ? VMI_13_SetCR3 : number);
 	equal(v.out.edx, type, "type");
@@ -51,6 +51,29 @@ void test_GetRelocationInfo(void)
 		equal(v.out.eax, rom_symbol(&rom, "VMI_SetCR3"), "EIP");
 	else
 		equal(v.out.eax, 0, "EIP");
+}
+
+/* More of it in patch.c; here what is refused, and the contract. */
+void test_PatchSites(void)
+{
+	static u8 code[8] = { 0x0f, 0x20, 0xd8, 0x90, 0x90 };
+	struct vmi_site site = { .address = (u32)code + 4, .size = 5, .call = VMI_ID_GetCR3 };
+	struct vmi_patch patch = {
+		.records = (u32)&site,
+		.count = 1,
+		.number = 1,
+		.text = (u32)code,
+		.text_size = sizeof(code),
+		.kept = (u32)arena,
+	};
+
+	arena_fill();
+	equal(go1((u32)&patch), VMI_PATCH_TEXT, "a site elsewhere");
+	poison();
+	patch.number = 2;
+	equal(go1((u32)&patch), VMI_PATCH_REQUEST, "more sites than there are");
+	arena_untouched_but(0, 0);
+	equal(code[0] | code[3] << 8, 0x900f, "code");
 }
 
 /* ------------------------------------------------------------------------
@@ -108,7 +131,7 @@ void test_CPUID(void)
 		       v.out.edx, want[3]);
 	}
 	if (rom.major == 3 && !trapped())
-		equal(rom.record[VMI_ID_CPUID].binding & ~VMI_POLICY,
+		equal(rom.record[VMI_ID_CPUID].binding & VMI_RELOC_TYPE,
 		      differs && !option("patch") ? VMI_RELOC_CALL : VMI_RELOC_NONE, "binding");
 }
 

@@ -223,15 +223,16 @@ check_records()
 			[ "${symbol[VMI_$name]-}" = "$((offset)) $size" ] ||
 				echo "$name: record $((offset)) $size, symbol ${symbol[VMI_$name]-none}"
 		done < "$tmp/records")"
-	empty "$1: inline code is the head of the stub, and a RET follows" \
-		"$(while IFS=$'\t' read -r name _ _ _ offset size _ _ _ _ _ _ _ code; do
+	empty "$1: inline code is the head of the stub, and a RET follows unless it is jumped to" \
+		"$(while IFS=$'\t' read -r name _ _ _ offset size _ convention _ _ _ _ _ code; do
 			[ "$code" != - ] || continue
 			[ "$code" != nothing ] || code=
 			found=
 			for ((i = 0; i < ${#code} / 2; i++)); do
 				found+=$(printf '%02x' "${rom[offset + i]}")
 			done
-			[ "$found" = "$code" ] && ((rom[offset + i] == 0xc3 && size == i + 1)) ||
+			[ "$convention" = JUMP ] || { found+=$(printf '%02x' "${rom[offset + i]}") && code+=c3; }
+			[ "$found" = "$code" ] && ((size == ${#code} / 2)) ||
 				echo "$name: $code"
 		done < "$tmp/records")"
 	is "$1: numbers 0 to 73 of 3.0, once each" \

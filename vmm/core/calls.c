@@ -50,6 +50,7 @@ static enum vmm_result done_long(struct vmm_regs *regs, u64 value)
 
 ROM(Init, LEFT_TO_ROM)
 ROM(GetRelocationInfo, LEFT_TO_ROM)
+ROM(PatchSites, LEFT_TO_ROM)
 
 CALL(CPUID, NEED(cpuid))
 {

@@ -252,7 +252,7 @@ void bench_calls(void)
 		       !here		    ? "by name"
 		       : loaded->major != 3 ? "slot"
 					    : binding[guest_binding(id, HIGH).type & 3]);
-		if (!guest_entry(id, HIGH) || id <= VMI_ID_GetRelocationInfo) {
+		if (!guest_entry(id, HIGH) || VMI_IS_OWN_CALL(id)) {
 			printf("0 | native | |\n");
 			continue;
 		}

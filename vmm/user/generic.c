@@ -24,11 +24,6 @@ static u32 convention(u32 id)
 	return record(id)->convention & 0xf;
 }
 
-static bool is_start(u32 id)
-{
-	return id == VMI_ID_Init || id == VMI_ID_GetRelocationInfo;
-}
-
 /* What is wrong with what came to the VMM; NULL. */
 static const char *wrong_trap(u32 id)
 {
@@ -113,7 +108,7 @@ static void each_traps(u32 kind, u32 base)
 		u32 entry = guest_entry(id, base);
 
 		/* The interrupt flag is in the shared area, or the processor's. */
-		if (!entry || is_start(id) || VMI_IS_IRQ_CALL(id))
+		if (!entry || VMI_IS_OWN_CALL(id) || VMI_IS_IRQ_CALL(id))
 			continue;
 		stepping = steps;
 		good &= trap_once(id, entry, base);
@@ -177,7 +172,7 @@ static void each_falls_back(u32 features)
 	for (id = 0; id < VMI_CALL_COUNT; id++) {
 		u32 entry = guest_entry(id, HIGH);
 
-		if (!entry || is_start(id))
+		if (!entry || VMI_IS_OWN_CALL(id))
 			continue;
 		played.traps = 0;
 		good &= falls_back(id, entry, HIGH);

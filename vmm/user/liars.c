@@ -174,12 +174,6 @@ static bool wanted(u32 id)
 	return played.mask[id / 32] >> id % 32 & 1;
 }
 
-/* Init and GetRelocationInfo stay native: they make the stubs. */
-static bool can_trap(u32 id)
-{
-	return id != VMI_ID_Init && id != VMI_ID_GetRelocationInfo;
-}
-
 static bool mask_is_kept(void)
 {
 	bool irq = true, time = true, good = true;
@@ -188,12 +182,12 @@ static bool mask_is_kept(void)
 	if (!posted() || !guest_init_ring3(HIGH))
 		return false;
 	for (id = 0; id < VMI_CALL_COUNT; id++)
-		if (can_trap(id) && !wanted(id)) {
+		if (!VMI_IS_OWN_CALL(id) && !wanted(id)) {
 			irq &= !VMI_IS_IRQ_CALL(id);
 			time &= !VMI_IS_TIME_CALL(id);
 		}
 	for (id = 0; id < VMI_CALL_COUNT; id++) {
-		bool want = can_trap(id) && wanted(id) && (irq || !VMI_IS_IRQ_CALL(id)) &&
+		bool want = !VMI_IS_OWN_CALL(id) && wanted(id) && (irq || !VMI_IS_IRQ_CALL(id)) &&
 			    (time || !VMI_IS_TIME_CALL(id));
 
 		if (is_bound_to_trap(id) != want) {
@@ -210,7 +204,7 @@ static void masks(void)
 	u32 id, i, n;
 
 	for (id = 0; id < VMI_CALL_COUNT; id++) {
-		if (!can_trap(id) || VMI_IS_IRQ_CALL(id) || VMI_IS_TIME_CALL(id))
+		if (VMI_IS_OWN_CALL(id) || VMI_IS_IRQ_CALL(id) || VMI_IS_TIME_CALL(id))
 			continue;
 		honest();
 		memset(played.mask, 0, sizeof(played.mask));
