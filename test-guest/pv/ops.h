@@ -14,7 +14,7 @@
 #define PV_OPS_H
 
 #define PV_SIZE 6      /* of a site: call *disp32, jmp *disp32 */
-#define PV_SIZE_IRQ 10 /* of the interrupt flag's: room for a store of a constant to a variable */
+#define PV_SIZE_LONG 10 /* where the interrupt flag is a variable, or an argument a constant */
 
 /* Offsets for entry.S; ops.h checks them below. */
 #define PV_IRET 0
@@ -121,7 +121,7 @@ extern const struct pv_site pv_sites[], pv_sites_end[];
 
 #define PV_CALL                                                                                    \
 	"771:\tcall *pv_ops + %c[op]\n"                                                            \
-	"\t.fill %c[size] - (. - 771b), 1, 0x90\n"                                                    \
+	"\t.nops %c[size] - 6\n"                                                    \
 	"\t.pushsection .sites, \"a\"\n"                                                           \
 	"\t.long 771b\n"                                                                           \
 	"\t.byte %c[op] / 4, %c[size]\n"                                                           \
@@ -154,12 +154,13 @@ extern const struct pv_site pv_sites[], pv_sites_end[];
 				 : "ecx", "memory", "cc");                                         \
 		(u64) d_ << 32 | a_;                                                               \
 	})
-#define pv_call2(name, a, d)                                                                       \
+#define pv_call2(name, a, d) pv_call2_size(name, a, d, PV_SIZE)
+#define pv_call2_size(name, a, d, size)                                                            \
 	({                                                                                         \
 		u32 a_ = (u32)(a), d_ = (u32)(d);                                                  \
 		__asm__ volatile(PV_CALL                                                           \
 				 : "+a"(a_), "+d"(d_)                                              \
-				 : PV_OPERANDS(name, PV_LIVE, PV_SIZE)                             \
+				 : PV_OPERANDS(name, PV_LIVE, size)                             \
 				 : "ecx", "memory", "cc");                                         \
 		(u64) d_ << 32 | a_;                                                               \
 	})
@@ -200,7 +201,7 @@ static inline u32 pv_save_fl(void)
 
 	__asm__ volatile(PV_CALL
 			 : "=a"(flags)
-			 : PV_OPERANDS(save_fl, PV_LIVE_ALL & ~VMI_A, PV_SIZE_IRQ)
+			 : PV_OPERANDS(save_fl, PV_LIVE_ALL & ~VMI_A, PV_SIZE_LONG)
 			 : "memory", "cc");
 	return flags;
 }
@@ -209,7 +210,7 @@ static inline void pv_restore_fl(u32 flags)
 {
 	__asm__ volatile(PV_CALL
 			 :
-			 : "a"(flags), PV_OPERANDS(restore_fl, PV_LIVE_ALL, PV_SIZE_IRQ)
+			 : "a"(flags), PV_OPERANDS(restore_fl, PV_LIVE_ALL, PV_SIZE_LONG)
 			 : "memory", "cc");
 }
 
@@ -217,7 +218,7 @@ static inline void pv_irq_disable(void)
 {
 	__asm__ volatile(PV_CALL
 			 :
-			 : PV_OPERANDS(irq_disable, PV_LIVE_ALL, PV_SIZE_IRQ)
+			 : PV_OPERANDS(irq_disable, PV_LIVE_ALL, PV_SIZE_LONG)
 			 : "memory", "cc");
 }
 
@@ -225,7 +226,7 @@ static inline void pv_irq_enable(void)
 {
 	__asm__ volatile(PV_CALL
 			 :
-			 : PV_OPERANDS(irq_enable, PV_LIVE_ALL, PV_SIZE_IRQ)
+			 : PV_OPERANDS(irq_enable, PV_LIVE_ALL, PV_SIZE_LONG)
 			 : "memory", "cc");
 }
 
@@ -253,7 +254,7 @@ static inline void pv_cpuid(u32 leaf, u32 r[4])
 #define pv_load_tr(selector) ((void)pv_call1(load_tr, selector))
 #define pv_write_gdt_entry(table, n, low, high) pv_call4(write_gdt_entry, table, n, low, high)
 #define pv_write_idt_entry(table, n, low, high) pv_call4(write_idt_entry, table, n, low, high)
-#define pv_load_esp0(tss, esp0) ((void)pv_call2(load_esp0, tss, esp0))
+#define pv_load_esp0(tss, esp0) ((void)pv_call2_size(load_esp0, tss, esp0, PV_SIZE_LONG))
 #define pv_outb(value, port) ((void)pv_call2(outb, value, port))
 #define pv_inb(port) ((u8)pv_call2(inb, 0, port))
 #define pv_io_delay() ((void)pv_call0(io_delay))

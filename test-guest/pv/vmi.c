@@ -31,11 +31,6 @@ static PV void load_esp0_ss0(void *tss_, u32 esp0)
 	ROM(load_esp0, UpdateKernelStack)(SEL_DATA, esp0);
 }
 
-static PV void set_pte_13(u32 value, void *at, u32 flags)
-{
-	ROM(set_pte, SetPxE_v13)(at, value, flags);
-}
-
 static PV void apic_write_13(u32 offset, u32 value)
 {
 	ROM(apic_write, APICWrite_v13)(at(APIC + offset), value);
@@ -79,8 +74,8 @@ static const struct binding {
 	u8 op;
 	u8 row[REVISIONS];
 	void *function[REVISIONS]; /* instead of the ROM's */
-	/* For PatchSites, that instead: VMI_FROM_* for EAX and EDX, constant 0 is SEL_DATA. */
-	u8 argument[REVISIONS][2];
+	/* For PatchSites, that instead: VMI_FROM_* for EAX; constant 0 is SEL_DATA. */
+	u8 eax[REVISIONS];
 } bindings[] = {
 #define ROWS(a, b, c) .row = { VMI_ID_##a, VMI_ID_##b, VMI_ID_##c }
 #define ALL(name, call) { PV_OP(name), ROWS(call, call, call) }
@@ -110,14 +105,12 @@ static const struct binding {
 	  .function = { [REVISION_6] = write_idt_entry_6 } },
 	{ PV_OP(load_esp0), ROWS(UpdateKernelStack, UpdateKernelStack_v13, UpdateKernelStack),
 	  .function = { load_esp0_ss0, 0, load_esp0_ss0 },
-	  .argument = { { VMI_FROM_CONSTANT }, { 0 }, { VMI_FROM_CONSTANT } } },
+	  .eax = { VMI_FROM_CONSTANT, 0, VMI_FROM_CONSTANT } },
 	ALL(outb, OUTB),
 	ALL(inb, INB),
 	NOT_6(io_delay, IODelay),
-	{ PV_OP(set_pte), ROWS(SetPxE, SetPxE_v13, SetPte),
-	  .function = { [REVISION_13] = set_pte_13 },
-	  .argument = { [REVISION_13] = { VMI_FROM_EDX, VMI_FROM_EAX } } },
-	{ PV_OP(set_pte_long), ROWS(SetPxELong, SetPxELong_v13, SetPteLong) },
+	{ PV_OP(set_pte), ROWS(SetPxE, SetPxE, SetPte) }, /* 13.3; 13.0's has another order */
+	{ PV_OP(set_pte_long), ROWS(SetPxELong, SetPxELong, SetPteLong) },
 	{ PV_OP(alloc_page), ROWS(AllocatePage, AllocatePage, RegisterPageUsage) },
 	ALL(release_page, ReleasePage),
 	{ PV_OP(set_linear_mapping), ROWS(SetLinearMapping, SetLinearMapping, RegisterPageMapping),
@@ -212,19 +205,20 @@ static bool start_cpu(u32 apic_id_, void (*function)(void), u32 esp)
 /* CALL or JMP rel32, NOPs, or the processor's own instructions. */
 static void patch_hot(const struct pv_site *site)
 {
-	u32 eip, type = relocation(binding_of(site->op)->row[revision], &eip), next;
+	u32 eip, type = relocation(binding_of(site->op)->row[revision], &eip);
 	u8 *p = at(site->address);
 
 	if (type == VMI_RELOC_NONE) {
 		native_patch(site);
 		return;
 	}
-	pv_fill(p, site->size);
-	if (type == VMI_RELOC_NOP)
+	if (type == VMI_RELOC_NOP) {
+		pv_fill(p, site->size);
 		return;
+	}
 	p[0] = type == VMI_RELOC_CALL ? 0xe8 : 0xe9;
-	next = site->address + 5;
-	*(u32 *)(p + 1) = eip - next;
+	*(u32 *)(p + 1) = eip - (site->address + 5);
+	pv_fill(p + 5, site->size - 5);
 }
 
 #define SITES 256
@@ -250,10 +244,9 @@ static void patch_all(void)
 
 	for (site = pv_sites; site < pv_sites_end; site++) {
 		const struct binding *b = binding_of(site->op);
-		const u8 *argument = b->argument[revision];
 
 		if (b->row[revision] == NO ||
-		    (site->op != PV_OP(iret) && b->function[revision] && !argument[0]))
+		    (site->op != PV_OP(iret) && b->function[revision] && !b->eax[revision]))
 			continue;
 		size += 1 + site->size;
 		if (patch.count == SITES || size > KEPT)
@@ -262,7 +255,7 @@ static void patch_all(void)
 			.address = site->address,
 			.size = site->size,
 			.call = b->row[revision],
-			.argument = { argument[0], argument[1] },
+			.argument = { b->eax[revision] },
 			.live = site->live,
 			.constant = { SEL_DATA },
 		};
