@@ -41,7 +41,19 @@ static void frame_free(u32 frame)
 
 static void *clear(u32 frame)
 {
-	return memset(phys(frame), 0, PAGE_SIZE);
+	void *page = phys(frame), *p = page;
+	u32 words = PAGE_SIZE / 4;
+
+	__asm__ volatile("rep stosl" : "+D"(p), "+c"(words) : "a"(0) : "memory");
+	return page;
+}
+
+static void copy_page(u32 to, u32 from)
+{
+	void *p = phys(to), *q = phys(from);
+	u32 words = PAGE_SIZE / 4;
+
+	__asm__ volatile("rep movsl" : "+D"(p), "+S"(q), "+c"(words) : : "memory");
 }
 
 /* ------------------------------------------------------------------------
@@ -223,7 +235,7 @@ static bool copy(u32 *entry, u32 linear)
 		frame = frame_alloc();
 		if (!frame)
 			return false;
-		memcpy(phys(frame), phys(old), PAGE_SIZE);
+		copy_page(frame, old);
 		frame_free(old);
 	}
 	write_own(entry, frame | PTE_USER, linear);
