@@ -2,7 +2,8 @@
 /*
  * Call sites that all CPUs run in a loop while one CPU switches them (vmi_abi.h, struct
  * vmi_patch): every run has the right result. The first CPU's sync interrupts the others; one
- * that is inside the site does not count, nor that it was told, and is told again.
+ * that is inside the site does not count, and is told again. The last CPU runs the sites step by
+ * step: emulators look for interrupts between few instructions otherwise.
  *
  * RUN: {flat,pae},rom=vmi,smp=4
  * RUN: high,rom={vmi-13,vmi-6},smp=4
@@ -16,6 +17,7 @@
 #define CPUS 4
 #define SWITCHES 10000
 #define INT3 0xcc
+#define VECTOR_STEP 1
 #define VECTOR_BREAKPOINT 3
 #define VECTOR_SYNC 0x40
 #define SYNC_ARGUMENT 0x5c5c5c5c
@@ -135,6 +137,7 @@ static struct cpu {
 	volatile u32 runs[SITES][VMI_FORMS], all, wrong;
 	volatile u32 breakpoints;
 	volatile u32 first_wrong; /* site */
+	u32 flags;		  /* while it runs a site */
 	struct regs was, is;
 	u32 entry[4];
 	u64 tsc;
@@ -185,7 +188,9 @@ static void run_site(struct cpu *c, u32 i)
 		c->was.ecx = VMI_PAGE_PT;
 	}
 	c->is = c->was;
+	__asm__ volatile("pushf\n\tor %0, (%%esp)\n\tpopf" : : "r"(c->flags) : "cc", "memory");
 	live_call(slot[i].code, &c->is);
+	__asm__ volatile("pushf\n\tandl %0, (%%esp)\n\tpopf" : : "i"(~EFLAGS_TF) : "cc", "memory");
 	if (!right(c, i) && !c->wrong++)
 		c->first_wrong = i;
 	c->all++;
@@ -203,6 +208,12 @@ static void run_all(struct cpu *c)
 
 static volatile bool go_on = true;
 
+static bool one_step(struct trap *trap)
+{
+	(void)trap;
+	return true;
+}
+
 static void other_cpu(void)
 {
 	struct cpu *c = &cpu[apic_id()];
@@ -210,6 +221,8 @@ static void other_cpu(void)
 	*apic(APIC_SVR) = APIC_SVR_ON;
 	c->tsc = rdtsc();
 	c->here = true;
+	if (c == &cpu[cpus - 1])
+		c->flags = EFLAGS_TF;
 	while (go_on)
 		run_all(c);
 	c->here = false;
@@ -249,6 +262,15 @@ static bool told(struct trap *trap)
 	return true;
 }
 
+/*
+ * QEMU before 8.1 may translate code while another CPU writes it, and keep what was there: a
+ * store makes it look again. Processors do not need that.
+ */
+static void look_again(u32 address)
+{
+	__asm__ volatile("lock orb $0, (%0)" : : "r"(address) : "memory", "cc");
+}
+
 static bool breakpoint(struct trap *trap)
 {
 	struct cpu *c = &cpu[apic_id()];
@@ -258,6 +280,8 @@ static bool breakpoint(struct trap *trap)
 		;
 	if (i == SITES)
 		return false;
+	if (*(volatile u8 *)at(address) != INT3)
+		look_again(address);
 	trap->eip = address;
 	c->breakpoints++;
 	if (address == wanted.address) {
@@ -374,6 +398,7 @@ void guest_main(void)
 	sites_start();
 	on_trap(VECTOR_SYNC, told);
 	on_trap(VECTOR_BREAKPOINT, breakpoint);
+	on_trap(VECTOR_STEP, one_step);
 	*apic(APIC_SVR) = APIC_SVR_ON;
 	cpu[0].tsc = rdtsc();
 	for (i = 1; i < cpus; i++) {
