@@ -1074,7 +1074,7 @@ struct vmi_shared_time {
 	vmi_u32 tsc[2];	      /* low, high */
 	vmi_u32 system[2];
 	vmi_u32 multiplier;
-	vmi_s8 shift;
+	vmi_s8 shift; /* -31 to 31 */
 	vmi_u8 pad[3];
 	vmi_u32 stolen[2]; /* ns that this vCPU wanted to run and did not */
 	vmi_u32 wall[2];   /* ns from 1970 to system = 0, UTC */

@@ -413,11 +413,10 @@ struct clock_sample {
 	u32 turns; /* of the PIT, as the BIOS counts them at 40:6C */
 };
 
-/* What POST keeps between its steps, on the firmware's stack (rom/post/entry.asm). */
-#define POST_LINE VMI_POST_LINE
+/* What POST keeps between its steps, on the firmware's stack (rom/post/post.inc). */
 struct post {
-	u32 eflags;	      /* of the firmware's call */
-	char line[POST_LINE]; /* for the console, NUL-terminated */
+	u32 eflags;		  /* of the firmware's call */
+	char line[VMI_POST_LINE]; /* for the console, NUL-terminated */
 	struct state *state;
 	u32 halts;
 	u32 taken_kib;
@@ -430,9 +429,8 @@ struct post {
 	u32 apic_count; /* at apic_tsc */
 	u64 apic_tsc;
 };
-_Static_assert(sizeof(struct post) <= 208, "POST_SIZE in rom/post/entry.asm");
-_Static_assert(__builtin_offsetof(struct post, line) == 4, "POST_LINE in rom/post/entry.asm");
-_Static_assert(POST_LINE == 120, "LINE_SIZE in rom/post/flat.asm");
+_Static_assert(sizeof(struct post) <= 208, "POST_SIZE in rom/post/post.inc");
+_Static_assert(__builtin_offsetof(struct post, line) == 4, "POST_LINE in rom/post/post.inc");
 
 /* rom/post/tsc.c: true: halt until the next interrupt, then call again. */
 bool clock_measure(struct clock *clock, struct post *post);

@@ -45,7 +45,7 @@ $(O)/rom/header-%.o: rom/header.asm $(O)/rom/vmi_abi.inc $(O)/rom/version.inc
 
 ROM_NASMFLAGS := -f elf32 -Werror -I$(O)/rom/ -Irom/
 
-$(O)/rom/%.o: rom/%.asm rom/stub.inc $(O)/rom/vmi_abi.inc
+$(O)/rom/%.o: rom/%.asm rom/stub.inc rom/post/post.inc $(O)/rom/vmi_abi.inc
 	@echo '  NASM    $@'
 	@mkdir -p $(@D)
 	$(Q)$(NASM) $(ROM_NASMFLAGS) -o $@ $<

@@ -144,6 +144,14 @@ static bool on_vector(struct trap *trap)
 	return true;
 }
 
+static volatile u32 came;
+
+static bool on_any(struct trap *trap)
+{
+	came = trap->vector;
+	return on_vector(trap);
+}
+
 static volatile u32 nmis, steps;
 
 static bool on_debug(struct trap *trap)
@@ -315,6 +323,45 @@ static void alarms(const char *where)
 	point("%s: periodic alarms", where);
 }
 
+/* A VMM's timer runs on a vector, too; but an IPI is the guest's, once, on each of them. */
+static void ipis_before_alarm(const char *where)
+{
+	static const u32 lvtt[] = { VECTOR, MASKED | VECTOR };
+	u32 i, vector;
+	u64 start;
+
+	for (i = 0; i < ARRAY_SIZE(lvtt); i++) {
+		rom_write(LVTT, lvtt[i]);
+		set_alarm(VMI_ALARM_WIRED_LVTT, rdtsc() + 10000 * millisecond, 0);
+		for (vector = VECTOR_IRQ + 16; vector < VECTOR_SPURIOUS; vector++) {
+			trap_handler before = on_trap(vector, on_any);
+
+			came = 0;
+			rom_write(ICR, ICR_ASSERT | ICR_SELF | vector);
+			expect(await(1, millisecond), "LVTT %x: vector %x does not come", lvtt[i],
+			       vector);
+			equal(came, vector, "the vector that came");
+			expect(!await(1, millisecond / 100), "LVTT %x: vector %x comes twice",
+			       lvtt[i], vector);
+			on_trap(vector, before);
+		}
+		equal(cancel_alarm(VMI_ALARM_WIRED_LVTT), 1, "CancelAlarm");
+	}
+	point("%s: IPIs while an alarm is armed", where);
+
+	/* LVTT is masked. Behind TPR a shot may wait that was for nobody. */
+	rom_write(TPR, 0xff);
+	start = rdtsc();
+	set_alarm(VMI_ALARM_WIRED_LVTT, start, 0);
+	while (rdtsc() - start < millisecond)
+		__asm__ volatile("pause");
+	set_alarm(VMI_ALARM_WIRED_LVTT, start + 10000 * millisecond, 0);
+	rom_write(TPR, 0);
+	expect(!await(1, millisecond), "it fires");
+	equal(cancel_alarm(VMI_ALARM_WIRED_LVTT), 1, "CancelAlarm");
+	point("%s: an alarm that LVTT masks, armed again", where);
+}
+
 static void works(const char *where)
 {
 	native_write(SVR, 0x100 | VECTOR_SPURIOUS);
@@ -322,6 +369,7 @@ static void works(const char *where)
 	native_write(LVTT, MASKED | VECTOR);
 	registers(where);
 	interrupts(where);
+	ipis_before_alarm(where);
 	alarms(where);
 }
 

@@ -7,12 +7,12 @@
 ; Segment limits are left at 4 GiB ("big real mode"), which firmware that calls
 ; option ROMs that way relies on and no other notices.
 
+%include "post/post.inc"
+
 	section .text
 
 	extern	post_main
 
-POST_SIZE equ	208			; struct post (rom.h), zeroed here
-POST_LINE equ	4			; its line; its first word is EFLAGS
 SAVED_EFLAGS equ 4 * 2 + 8 * 4		; from BP (EBP may be beyond the limit of SS): selectors, PUSHAD
 
 CODE32	equ	0x08

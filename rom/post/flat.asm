@@ -2,13 +2,11 @@
 ;
 ; POST for a VMM without firmware: vmi_about.post32, called in 32-bit code.
 
+%include "post/post.inc"
+
 	section .text
 	global	post_flat
 	extern	post_main
-
-POST_SIZE equ	208			; struct post (rom.h), zeroed here: no interrupts, so no halts
-POST_LINE equ	4
-LINE_SIZE equ	120
 
 bits 32
 
@@ -24,7 +22,7 @@ post_flat:
 	sub	esp, POST_SIZE
 	mov	edi, esp
 	mov	ecx, POST_SIZE / 4
-	xor	eax, eax
+	xor	eax, eax		; no EFLAGS.IF, so no halts
 	rep stosd
 	call	.here
 .here:	pop	ebx
@@ -40,7 +38,7 @@ post_flat:
 	jz	.done
 	lea	esi, [esp + POST_LINE]
 	mov	edi, ebp
-	mov	ecx, LINE_SIZE
+	mov	ecx, VMI_POST_LINE
 	rep movsb
 .done:	add	esp, POST_SIZE
 	popad

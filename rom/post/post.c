@@ -303,7 +303,7 @@ static const char *trap_start(struct rom_image *image, struct post *post)
 bool post_main(struct rom_image *image, struct post *post);
 bool post_main(struct rom_image *image, struct post *post)
 {
-	struct line line = { post->line, post->line + POST_LINE - 1 };
+	struct line line = { post->line, post->line + sizeof(post->line) - 1 };
 	struct state *state;
 	const char *trap;
 

@@ -10,7 +10,6 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,26 +56,7 @@ static void *at(u32 address);
 #include "../../rom/post/rtc.c"
 #include "../../rom/post/tsc.c"
 #include "../../rom/string.c"
-
-/* ------------------------------------------------------------------------
- * TAP
- */
-
-static int points, bad;
-
-static bool ok(bool good, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	printf("%s %d - ", good ? "ok" : "not ok", ++points);
-	vprintf(format, args);
-	printf("\n");
-	va_end(args);
-	fflush(stdout);
-	bad += !good;
-	return good;
-}
+#include "tap.h"
 
 /* The worst of many: one test point. */
 static bool same64(u64 got, u64 want, const char *what)
@@ -1314,6 +1294,5 @@ int main(int argc, char **argv)
 	leaves();
 	rtc();
 	stub_tests(argv[1], (u32)strtoul(argv[2], (void *)0, 0));
-	printf("1..%d\n", points);
-	return bad != 0;
+	return tap_done();
 }

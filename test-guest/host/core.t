@@ -46,9 +46,9 @@ points()
 
 for bits in 32 64; do
 	program=$tmp/test-$bits
-	if ! ${CC:-gcc} "-m$bits" -std=gnu11 -O1 -g "${warnings[@]}" -fsanitize=address,undefined \
-		-fno-sanitize-recover=all -o "$program" "${files[@]/#/vmm/core/}" vmm/core/test.c \
-		2>"$tmp/log"; then
+	if ! ${CC:-gcc} "-m$bits" -std=gnu11 -O1 -g "${warnings[@]}" -Itest-guest/host \
+		-fsanitize=address,undefined -fno-sanitize-recover=all -o "$program" \
+		"${files[@]/#/vmm/core/}" vmm/core/test.c 2>"$tmp/log"; then
 		fail "test.c compiles, $bits bits" "$(cat "$tmp/log")"
 		continue
 	fi

@@ -6,15 +6,13 @@
 #define _GNU_SOURCE
 #include <elf.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "tap.h"
 #include "vmi_abi.h"
 
 #define IMAGE 0x10000000u
@@ -24,21 +22,6 @@
 #define VECTOR 0x42u
 #define SHARED_FEATURES (VMI_HV_SHARED | VMI_HV_QUEUE | VMI_HV_TIME | VMI_HV_DEFER)
 #define OSZAPC 0x8d5u
-
-static unsigned tests, failures;
-
-__attribute__((format(printf, 2, 3))) static bool ok(bool good, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	printf("%sok %u - ", good ? "" : "not ", ++tests);
-	vprintf(format, args);
-	puts("");
-	va_end(args);
-	failures += !good;
-	return good;
-}
 
 /* ------------------------------------------------------------------------
  * The VMM
@@ -912,23 +895,31 @@ static vmi_u64 edx_eax(void)
 	return frame.r[EAX] | (vmi_u64)frame.r[EDX] << 32;
 }
 
+struct scale {
+	vmi_s8 shift;
+	vmi_u32 multiplier;
+	vmi_u64 ago; /* so many cycles before the call was system */
+};
+
+static vmi_u64 scaled(const struct scale *scale, vmi_u64 cycles)
+{
+	cycles = scale->shift < 0 ? cycles >> -scale->shift : cycles << scale->shift;
+	return (vmi_u64)((long double)cycles * scale->multiplier / 4294967296.0L);
+}
+
 static void test_time(void)
 {
 	volatile struct vmi_shared_time *time = &area()->time;
-	static const struct {
-		vmi_s8 shift;
-		vmi_u32 multiplier;
-	} scales[] = {
-		{ 0, 0x80000000 }, { 1, 0x40000000 }, { -1, 0xffffffff }, { 5, 0x04000000 }
+	static const struct scale scales[] = {
+		{ 0, 0x80000000, 0 }, { 1, 0x40000000, 0 },  { -1, 0xffffffff, 0 },
+		{ 5, 0x04000000, 0 }, { 31, 0x40000000, 0 }, { -31, 0xffffffff, 1ull << 40 },
 	};
 	unsigned n;
-	vmi_u64 before, after, got;
+	vmi_u64 then, passed, got;
 
 	simple(VMI_ID_GetCycleFrequency, 0, 0, 3);
 	ok(edx_eax() == 1000000000 && !seen.traps && frame.r[ECX] == 3, "%s: 1 GHz", path);
-	for (n = 0; n < 4; n++) {
-		vmi_u64 scale = (vmi_u64)scales[n].multiplier;
-
+	for (n = 0; n < sizeof(scales) / sizeof(scales[0]); n++) {
 		time->shift = scales[n].shift;
 		time->multiplier = scales[n].multiplier;
 		time->system[0] = 0xfffffff0;
@@ -937,15 +928,15 @@ static void test_time(void)
 		time->stolen[1] = 1;
 		time->wall[0] = 0xffffffff;
 		time->wall[1] = 0x1000;
-		before = __builtin_ia32_rdtsc();
-		time->tsc[0] = (vmi_u32)before;
-		time->tsc[1] = (vmi_u32)(before >> 32);
+		then = __builtin_ia32_rdtsc() - scales[n].ago;
+		time->tsc[0] = (vmi_u32)then;
+		time->tsc[1] = (vmi_u32)(then >> 32);
 		simple(VMI_ID_GetCycleCounter, VMI_CYCLES_REAL, 2, 3);
 		got = edx_eax() - 0x7fffffff0;
-		after = __builtin_ia32_rdtsc() - before;
-		after = scales[n].shift < 0 ? after >> -scales[n].shift : after << scales[n].shift;
-		ok(got && got <= (vmi_u64)((long double)after * scale / 4294967296.0L) &&
-			   !seen.traps && frame.r[ECX] == 3 && frame.r[EBX] == poison[EBX],
+		passed = __builtin_ia32_rdtsc() - then;
+		ok(got && got >= scaled(&scales[n], scales[n].ago) &&
+			   got <= scaled(&scales[n], passed) && !seen.traps && frame.r[ECX] == 3 &&
+			   frame.r[EBX] == poison[EBX],
 		   "%s: the counter, shift %d", path, scales[n].shift);
 	}
 	time->multiplier = 0;
@@ -1042,6 +1033,5 @@ int main(int argc, char **argv)
 		entry = (vmi_u32)strtoul(argv[n + 1], NULL, 16);
 		test_image();
 	}
-	printf("1..%u\n", tests);
-	return failures != 0;
+	return tap_done();
 }

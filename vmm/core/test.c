@@ -4,23 +4,8 @@
  * right, each with arguments that are wrong, and all with anything.
  */
 #include <pthread.h>
-#include <stdarg.h>
 #include "fake.h"
-
-static int points, failures;
-
-static __attribute__((format(printf, 2, 3))) bool ok(bool good, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	printf("%s %d - ", good ? "ok" : "not ok", ++points);
-	vprintf(format, args);
-	printf("\n");
-	va_end(args);
-	failures += !good;
-	return good;
-}
+#include "tap.h"
 
 /* One of several facts in a test point. */
 static bool all;
@@ -1669,6 +1654,5 @@ int main(void)
 	anything(0, FEATURES, 300);
 	anything(VMM_NATIVE_FAULTS, FEATURES | VMI_HV_CPU_IF, 300);
 	anything(VMM_DEPRIVILEGED, FEATURES, 300);
-	printf("1..%d\n", points);
-	return failures != 0;
+	return tap_done();
 }

@@ -120,11 +120,12 @@ struct vcpu {
 	u32 software_length;	   /* of the instruction that is the event being delivered, or 0 */
 
 	struct vmm_vcpu *core;
-	u32 shared_at;	 /* where its shared area is mapped; 0: nowhere */
-	u64 deadline;	 /* ns: the core's timer (time.c) */
-	u32 lvtt;	 /* the guest's LVTT while the timer has it */
-	bool timer_runs; /* LVTT is the hypervisor's */
-	bool own_vector; /* LVTT has VECTOR_OWN, or had it and an interrupt waits (time.c) */
+	u32 shared_at;	   /* where its shared area is mapped; 0: nowhere */
+	u64 deadline;	   /* ns: the core's timer (time.c) */
+	u32 lvtt;	   /* the guest's LVTT while the timer has it */
+	bool timer_runs;   /* LVTT is the hypervisor's */
+	bool earlier_shot; /* may have requested the interrupt that waited at timer_load() */
+	bool own_vector;   /* LVTT has VECTOR_OWN, or had it and an interrupt waits (time.c) */
 
 	u32 nested_tables; /* in use, of the pool */
 	u32 exits[EXIT_KIND_COUNT];

@@ -194,6 +194,16 @@ static bool lvtt_wired(u32 lvtt)
 	return !(lvtt & LVTT_MASKED) && (lvtt & LVTT_VECTOR) >= VECTOR_LEAST;
 }
 
+static u32 timer_vector(const struct vcpu *cpu)
+{
+	return lvtt_wired(cpu->lvtt) ? cpu->lvtt & LVTT_VECTOR : VECTOR_OWN;
+}
+
+static bool requested(u32 vector)
+{
+	return *apic(APIC_IRR(vector)) >> (vector & 31) & 1;
+}
+
 /* Towards the deadline, as far as the timer reaches. */
 static void timer_load(struct vcpu *cpu)
 {
@@ -209,16 +219,7 @@ static void timer_load(struct vcpu *cpu)
 		ticks = 0xffffffff;
 	*apic(APIC_DIVIDE) = far ? DIVIDE_BY_128 : DIVIDE_BY_1;
 	*apic(APIC_INITIAL_COUNT) = (u32)ticks;
-}
-
-static u32 timer_vector(const struct vcpu *cpu)
-{
-	return lvtt_wired(cpu->lvtt) ? cpu->lvtt & LVTT_VECTOR : VECTOR_OWN;
-}
-
-static bool requested(u32 vector)
-{
-	return *apic(APIC_IRR(vector)) >> (vector & 31) & 1;
+	cpu->earlier_shot = requested(timer_vector(cpu));
 }
 
 /* The vector is not the hypervisor's alone: Linux has one for IPIs there. */
@@ -284,6 +285,7 @@ bool timer_took(struct vcpu *cpu, u32 vector)
 	u64 now;
 	u32 due = 0;
 	bool own = vector == VECTOR_OWN && cpu->own_vector;
+	bool counts = *apic(APIC_CURRENT_COUNT) && !cpu->earlier_shot;
 
 	if (own)
 		cpu->own_vector = cpu->timer_runs && timer_vector(cpu) == VECTOR_OWN;
@@ -292,10 +294,14 @@ bool timer_took(struct vcpu *cpu, u32 vector)
 	now = time_clock(VMM_CLOCK_REAL);
 	if (cpu->deadline == VMM_NEVER)
 		timer_stop(cpu);
-	else if (now < cpu->deadline || vector != timer_vector(cpu))
-		timer_load(cpu); /* the reach, or rounding; or another one on that vector */
-	else
+	else if (vector != timer_vector(cpu))
+		timer_load(cpu); /* of before LVTT changed */
+	else if (now >= cpu->deadline)
 		due = vmm_timer_fired(cpu->core, now);
+	else if (counts)
+		return true; /* an IPI on that vector */
+	else
+		timer_load(cpu); /* the reach, or rounding */
 	if (due & VMM_DUE_IRQ0)
 		pit_load(PIT_ONE_SHOT_0, PIT_CHANNEL_0, 1);
 	if ((due & VMM_DUE_LVTT) && lvtt_wired(cpu->lvtt))
