@@ -20,17 +20,16 @@ BODY(irq_disable, "cli", "ret");
 BODY(irq_enable, "sti", "ret");
 BODY(cpuid, "cpuid", "ret");
 BODY(safe_halt, "sti\n\thlt", "ret");
-/* clang-format on */
 
+#define HOT(name) { PV_OP(name), native_##name, native_##name##_end }
 static const struct body {
 	u32 op;
 	void (*start)(void);
 	const u8 *end;
 } bodies[] = {
-#define HOT(name) { PV_OP(name), native_##name, native_##name##_end }
-	HOT(iret),     HOT(sysexit),	 HOT(save_fl),
-	HOT(irq_enable), HOT(irq_disable), HOT(restore_fl),
+	HOT(iret), HOT(sysexit), HOT(save_fl), HOT(irq_enable), HOT(irq_disable), HOT(restore_fl),
 };
+/* clang-format on */
 
 static const struct body *body_of(const struct pv_site *site)
 {
@@ -296,7 +295,8 @@ static u64 rtc_seconds(void)
 	/* Days since 1970, in years that begin in March. */
 	if (month <= 2)
 		year--, month += 12;
-	days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month - 457) / 5 + day - 719469;
+	days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month - 457) / 5 + day -
+	       719469;
 	return (u64)days * 86400 + rtc(4) * 3600 + rtc(2) * 60 + rtc(0);
 }
 

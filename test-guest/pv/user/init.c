@@ -530,6 +530,17 @@ static void benchmarks(u32 which)
 	ticks(true);
 }
 
+/* The pages that this program is going to have anyhow. */
+static void touch(void)
+{
+	extern volatile u8 _start[], _end[];
+	volatile u8 *p, stack[8192];
+
+	for (p = _start; p < _end; p += 4096)
+		*p = *p;
+	stack[0] = stack[4096] = 0;
+}
+
 u32 user_main(u32 argument)
 {
 	struct times times;
@@ -548,8 +559,9 @@ u32 user_main(u32 argument)
 		benchmarks(argument);
 		return 0;
 	}
-	copy_on_write();
+	touch();
 	free = memory();
+	copy_on_write();
 	many_children();
 	programs();
 	bad_pointers();
