@@ -20,6 +20,10 @@ GUEST_CFLAGS := -std=gnu11 -m32 -march=i386 -O1 -g -ffreestanding -fno-pic -mgen
 	-Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes \
 	-Iinclude -Itest-guest/lib
 
+# In a rule whose stem is the variant.
+GUEST_LDFLAGS = -m elf_i386 -z noexecstack --build-id=none --no-warn-rwx-segments \
+	--defsym=VIRT=$(GUEST_VIRT_$*) -T test-guest/lib/guest.ld
+
 GUEST_LIB := $(patsubst %.c,$(O)/%.o,$(sort $(wildcard test-guest/lib/*.c))) \
 	$(patsubst %.S,$(O)/%.o,$(filter-out %/start.S,$(sort $(wildcard test-guest/lib/*.S))))
 
@@ -36,8 +40,7 @@ $(O)/test-guest/$(1).%: $(O)/test-guest/lib/start-%.o $(GUEST_LIB) \
 		$(if $(filter $(1),$(GUEST_FOLDERS)),$(patsubst %,$(O)/%.o,$(basename $(sort $(wildcard test-guest/$(1)/*.c test-guest/$(1)/*.S)))),$(O)/test-guest/$(1).o) \
 		test-guest/lib/guest.ld
 	@echo '  LD      $$@'
-	$$(Q)$$(LD) -m elf_i386 -z noexecstack --build-id=none --no-warn-rwx-segments \
-		--defsym=VIRT=$$(GUEST_VIRT_$$*) -T test-guest/lib/guest.ld -o $$@ $$(filter %.o,$$^)
+	$$(Q)$$(LD) $$(GUEST_LDFLAGS) -o $$@ $$(filter %.o,$$^)
 endef
 $(foreach g,$(GUESTS),$(eval $(call GUEST_RULES,$(g))))
 
