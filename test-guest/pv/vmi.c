@@ -72,12 +72,8 @@ static const struct binding {
 	bool own;	   /* on the bare machine the kernel's code is shorter than the ROM's */
 } bindings[] = {
 #define VMI_ID_native NATIVE
-#define BIND(name, a, b, c)                                                                        \
-	PV_OP(name),                                                                               \
-	{                                                                                          \
-		VMI_ID_##a, VMI_ID_##b, VMI_ID_##c                                                 \
-	}
-	{ BIND(iret, IRET, IRET_v13, IRET_v13), { 0, iret_called, iret_called } },
+#define BIND(name, a, b, c) .op = PV_OP(name), .row = { VMI_ID_##a, VMI_ID_##b, VMI_ID_##c }
+	{ BIND(iret, IRET, IRET_v13, IRET_v13), .function = { 0, iret_called, iret_called } },
 	{ BIND(sysexit, SYSEXIT, SYSEXIT, SYSEXIT) },
 	{ BIND(save_fl, GetInterruptMask, GetInterruptMask, GetEFLAGS) },
 	{ BIND(restore_fl, SetInterruptMask, SetInterruptMask, SetInterruptMask) },
@@ -96,12 +92,13 @@ static const struct binding {
 	{ BIND(load_idt, SetIDT, SetIDT, SetIDT) },
 	{ BIND(load_ldt, SetLDT, SetLDT, SetLDT) },
 	{ BIND(load_tr, SetTR, SetTR, SetTR) },
-	{ BIND(write_gdt_entry, WriteGDTEntry, WriteGDTEntry, UpdateGDT), { 0, 0, write_gdt_6 } },
-	{ BIND(write_idt_entry, WriteIDTEntry, WriteIDTEntry, UpdateIDT), { 0, 0, write_idt_6 } },
+	{ BIND(write_gdt_entry, WriteGDTEntry, WriteGDTEntry, UpdateGDT),
+	  .function = { 0, 0, write_gdt_6 } },
+	{ BIND(write_idt_entry, WriteIDTEntry, WriteIDTEntry, UpdateIDT),
+	  .function = { 0, 0, write_idt_6 } },
 	{ BIND(load_esp0, UpdateKernelStack, UpdateKernelStack_v13, UpdateKernelStack),
-	  { load_esp0_ss0, 0, load_esp0_ss0 },
-	  .eax = { VMI_FROM_CONSTANT, 0, VMI_FROM_CONSTANT },
-	  .own = true },
+	  .function = { load_esp0_ss0, 0, load_esp0_ss0 },
+	  .eax = { VMI_FROM_CONSTANT, 0, VMI_FROM_CONSTANT }, .own = true },
 	{ BIND(outb, OUTB, OUTB, OUTB) },
 	{ BIND(inb, INB, INB, INB) },
 	{ BIND(io_delay, IODelay, IODelay, native) },
@@ -110,7 +107,7 @@ static const struct binding {
 	{ BIND(alloc_page, AllocatePage, AllocatePage, RegisterPageUsage) },
 	{ BIND(release_page, ReleasePage, ReleasePage, ReleasePage) },
 	{ BIND(set_linear_mapping, SetLinearMapping, SetLinearMapping, RegisterPageMapping),
-	  { 0, 0, set_linear_mapping_6 } },
+	  .function = { 0, 0, set_linear_mapping_6 } },
 	{ BIND(flush_tlb, FlushTLB, FlushTLB, FlushTLB_v6) },
 	{ BIND(flush_tlb_single, InvalPage, InvalPage, InvalPage) },
 	{ BIND(set_lazy_mode, SetLazyMode, native, SetDeferredMode) },
@@ -119,8 +116,8 @@ static const struct binding {
 	{ BIND(set_alarm, SetAlarm, SetAlarm, native) },
 	{ BIND(cancel_alarm, CancelAlarm, CancelAlarm, native) },
 	{ BIND(wallclock, GetWallclockTime, GetWallclockTime, native) },
-	{ BIND(apic_write, APICWrite, APICWrite_v13, native), { 0, apic_write_13 } },
-	{ BIND(apic_read, APICRead, APICRead_v13, native), { 0, apic_read_13 } },
+	{ BIND(apic_write, APICWrite, APICWrite_v13, native), .function = { 0, apic_write_13 } },
+	{ BIND(apic_read, APICRead, APICRead_v13, native), .function = { 0, apic_read_13 } },
 };
 
 static const struct binding *binding_of(u32 op)
