@@ -12,6 +12,7 @@ enum { REVISION_3, REVISION_13, REVISION_6, REVISIONS };
 #define NATIVE VMI_CALL_COUNT /* the native operation stays */
 
 static u32 revision;
+static struct pv_ops native; /* the table as it was */
 
 /* Of the ROM's call behind an operation: linear, 0 where there is none. */
 static u32 entry[PV_OPS];
@@ -236,8 +237,12 @@ static void patch_all(void)
 	};
 	vmi_PatchSites_fn *patch_sites = VMI(&rom, PatchSites);
 	const struct pv_site *site;
-	u32 size = 0, result;
+	u32 size = 0, result, op;
 
+	/* What the ROM leaves as it was is native then. */
+	for (op = 0; op < PV_OPS; op++)
+		if (binding_of(op)->own)
+			((void **)&pv_ops)[op] = ((void **)&native)[op];
 	for (site = pv_sites; site < pv_sites_end; site++) {
 		const struct binding *b = binding_of(site->op);
 
@@ -274,6 +279,7 @@ static void bind(void)
 	const struct binding *b;
 	u32 eip;
 
+	native = pv_ops;
 	for (b = bindings; b < bindings + ARRAY_SIZE(bindings); b++) {
 		switch (relocation(b->row[revision], &eip)) {
 		case VMI_RELOC_CALL:
