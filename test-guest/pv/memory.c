@@ -39,9 +39,21 @@ static void frame_free(u32 frame)
 		free_frames[free_count++] = frame;
 }
 
-static void *clear(u32 frame)
+static void clear(u32 frame)
 {
-	return memset(phys(frame), 0, PAGE_SIZE);
+	void *p = phys(frame);
+	u32 words = PAGE_SIZE / 4;
+
+	__asm__ volatile("rep stosl" : "+D"(p), "+c"(words) : "a"(0) : "memory");
+}
+
+static void copy_page(u32 to, u32 from)
+{
+	const void *q = phys(from);
+	void *p = phys(to);
+	u32 words = PAGE_SIZE / 4;
+
+	__asm__ volatile("rep movsl" : "+D"(p), "+S"(q), "+c"(words) : : "memory");
 }
 
 /* ------------------------------------------------------------------------
@@ -207,12 +219,12 @@ bool space_fork(struct space *to, const struct space *from)
 static void fill(u32 frame, u32 linear)
 {
 	const struct program *program = current()->program;
-	u32 offset = (linear & FRAME_MASK) - USER_BASE, size = (u32)(program->end - program->start);
-	u8 *page = clear(frame);
+	const u8 *page = program->start + (linear & FRAME_MASK) - USER_BASE;
 
-	if (offset < size)
-		memcpy(page, program->start + offset,
-		       size - offset < PAGE_SIZE ? size - offset : PAGE_SIZE);
+	if (page < program->end)
+		copy_page(frame, to_phys(page));
+	else
+		clear(frame);
 }
 
 static bool copy(u32 *entry, u32 linear)
@@ -223,7 +235,7 @@ static bool copy(u32 *entry, u32 linear)
 		frame = frame_alloc();
 		if (!frame)
 			return false;
-		memcpy(phys(frame), phys(old), PAGE_SIZE);
+		copy_page(frame, old);
 		frame_free(old);
 	}
 	write_own(entry, frame | PTE_USER, linear);

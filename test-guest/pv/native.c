@@ -47,13 +47,20 @@ bool pv_hot(const struct pv_site *site)
 	return body_of(site);
 }
 
-void native_patch(const struct pv_site *site)
+void native_patch(void)
 {
-	const struct body *body = body_of(site);
-	u32 size = (u32)body->end - (u32)body->start;
+	const struct pv_site *site;
+	const struct body *body;
+	u32 size;
 
-	memcpy(at(site->address), (const void *)body->start, size);
-	pv_fill(at(site->address + size), site->size - size);
+	for (site = pv_sites; site < pv_sites_end; site++) {
+		body = body_of(site);
+		if (!body)
+			continue;
+		size = (u32)body->end - (u32)body->start;
+		memcpy(at(site->address), (const void *)body->start, size);
+		pv_fill(at(site->address + size), site->size - size);
+	}
 }
 
 void pv_fill(u8 *p, u32 size)

@@ -283,15 +283,19 @@ static inline void pv_cpuid(u32 leaf, u32 r[4])
 	pv_call5(set_alarm, flags, (u64)(expiry), (u64)(expiry) >> 32, (u32)(period),              \
 		 (u32)((u64)(period) >> 32))
 
-/*
- * Who fills the table, and the sites: mode is of pv=, on the command line. native_start() finds
- * out what the other one may leave native. false: no ROM.
- */
+/* Who fills the table. First the one: the other leaves some of it native. false: no ROM. */
 void native_start(void);
-bool vmi_start(const char *mode);
-void native_patch(const struct pv_site *site); /* one of the hot six: the instruction itself */
-bool pv_hot(const struct pv_site *site);
-void pv_fill(u8 *p, u32 size); /* with NOPs */
+bool vmi_start(void);
+
+/*
+ * And the sites, in the same order: the hot six' own instructions; then what the ROM wants in
+ * their place, by GetRelocationInfo, or in all sites' place, by PatchSites.
+ */
+void native_patch(void);
+void vmi_patch(bool all);
+
+bool pv_hot(const struct pv_site *site); /* one of the six */
+void pv_fill(u8 *p, u32 size);		 /* with NOPs */
 
 #endif
 #endif /* PV_OPS_H */

@@ -121,6 +121,7 @@ void schedule(void)
 		if (next->space.root != cpu->loaded || next->cpu != cpu)
 			cpu_load(next->space.root);
 		next->cpu = cpu;
+		cpu->turns++;
 		process_load(next);
 	}
 	switch_to(&old->context, next->context);
@@ -283,8 +284,10 @@ void process_exit(u32 status)
 	struct process *p = current(), *child;
 	u32 i;
 
-	if (p == init)
+	if (p == init) {
+		cpus_report();
 		finish();
+	}
 	for (i = 0; i < FILES; i++)
 		file_close(&p->file[i]);
 	process_drop(p);

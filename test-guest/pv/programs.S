@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The programs, as files in the kernel; init is the first. pv.h's struct program. */
+/* The programs, as files in the kernel, whole pages each; init is the first: struct program. */
 
 .macro	program name
 	.section .rodata
+	.balign	4096
 1:	.incbin	"\name\().bin"
+	.balign	4096
 2:
 3:	.asciz	"\name"
 	.section .programs, "a"

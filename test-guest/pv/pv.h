@@ -170,7 +170,7 @@ struct cpu {
 	u32 loaded; /* CR3, maybe of a process that runs elsewhere or nowhere by now */
 	bool halted, turn; /* somebody else's */
 	volatile u32 drop; /* another CPU waits until this is not loaded any more */
-	u32 ticks;
+	u32 ticks, turns;    /* so far: alarms; processes that it switched to */
 	u64 gdt[SEL_TLS / 8 + 1];
 	u32 tss[26];
 };
@@ -181,6 +181,7 @@ extern u32 cpu_count;
 u32 lock(void); /* with interrupts off; their flag before */
 void unlock(u32 flags);
 void cpus_start(u32 count); /* the others: they are idle then */
+void cpus_report(void);
 void cpus_run(void) __attribute__((noreturn));
 void cpu_load(u32 root);  /* CR3 */
 void cpus_drop(u32 root); /* no other CPU has it loaded */

@@ -151,6 +151,15 @@ void cpus_start(u32 count)
 	cpu_count = count;
 }
 
+void cpus_report(void)
+{
+	struct cpu *cpu;
+
+	for (cpu = cpus; cpu < cpus + cpu_count; cpu++)
+		ok(cpu->ticks && cpu->turns, "CPU %u: %u alarms, %u processes", cpu->number,
+		   cpu->ticks, cpu->turns);
+}
+
 void cpus_run(void)
 {
 	__asm__ volatile("mov %0, %%esp\n\tpush $0\n\tjmp *%1"

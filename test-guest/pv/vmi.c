@@ -1,11 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/*
- * The operations from a VMI ROM. What it has nothing better for stays native.
- *
- *	pv=unpatched	the table only: every site is an indirect call
- *	pv=hot		and the six hottest sites' code, as Linux does it
- *	pv=patched	and all sites, by the ROM
- */
+/* The operations from a VMI ROM. What it has nothing better for stays native. */
 #include "pv.h"
 
 static struct rom rom;
@@ -76,6 +70,7 @@ static const struct binding {
 	void *function[REVISIONS]; /* instead of the ROM's */
 	/* For PatchSites, that instead: VMI_FROM_* for EAX; constant 0 is SEL_DATA. */
 	u8 eax[REVISIONS];
+	bool own; /* on the bare machine, the kernel's code is shorter than the ROM's */
 } bindings[] = {
 #define ROWS(a, b, c) .row = { VMI_ID_##a, VMI_ID_##b, VMI_ID_##c }
 #define ALL(name, call) { PV_OP(name), ROWS(call, call, call) }
@@ -105,12 +100,13 @@ static const struct binding {
 	  .function = { [REVISION_6] = write_idt_entry_6 } },
 	{ PV_OP(load_esp0), ROWS(UpdateKernelStack, UpdateKernelStack_v13, UpdateKernelStack),
 	  .function = { load_esp0_ss0, 0, load_esp0_ss0 },
-	  .eax = { VMI_FROM_CONSTANT, 0, VMI_FROM_CONSTANT } },
+	  .eax = { VMI_FROM_CONSTANT, 0, VMI_FROM_CONSTANT },
+	  .own = true },
 	ALL(outb, OUTB),
 	ALL(inb, INB),
 	NOT_6(io_delay, IODelay),
 	{ PV_OP(set_pte), ROWS(SetPxE, SetPxE, SetPte) }, /* 13.3; 13.0's has another order */
-	{ PV_OP(set_pte_long), ROWS(SetPxELong, SetPxELong, SetPteLong) },
+	{ PV_OP(set_pte_long), ROWS(SetPxELong, SetPxELong, SetPteLong), .own = true },
 	{ PV_OP(alloc_page), ROWS(AllocatePage, AllocatePage, RegisterPageUsage) },
 	ALL(release_page, ReleasePage),
 	{ PV_OP(set_linear_mapping), ROWS(SetLinearMapping, SetLinearMapping, RegisterPageMapping),
@@ -202,16 +198,14 @@ static bool start_cpu(u32 apic_id_, void (*function)(void), u32 esp)
  * Sites
  */
 
-/* CALL or JMP rel32, NOPs, or the processor's own instructions. */
+/* CALL or JMP rel32, NOPs, or what native_patch() has put there. */
 static void patch_hot(const struct pv_site *site)
 {
 	u32 eip, type = relocation(binding_of(site->op)->row[revision], &eip);
 	u8 *p = at(site->address);
 
-	if (type == VMI_RELOC_NONE) {
-		native_patch(site);
+	if (type == VMI_RELOC_NONE)
 		return;
-	}
 	if (type == VMI_RELOC_NOP) {
 		pv_fill(p, site->size);
 		return;
@@ -255,6 +249,7 @@ static void patch_all(void)
 			.address = site->address,
 			.size = site->size,
 			.call = b->row[revision],
+			.flags = b->own || pv_hot(site) ? VMI_SITE_NATIVE : 0,
 			.argument = { b->eax[revision] },
 			.live = site->live,
 			.constant = { SEL_DATA },
@@ -298,10 +293,8 @@ static void bind(void)
 	}
 }
 
-bool vmi_start(const char *mode)
+bool vmi_start(void)
 {
-	const struct pv_site *site;
-
 	if (!rom_find(&rom, option_number("major", 3)))
 		return false;
 	if (rom_init(&rom))
@@ -321,10 +314,18 @@ bool vmi_start(const char *mode)
 		pv_ops.pointers_kind = VMI_PAGE_PDP | long_;
 	}
 	bind();
-	if (strsame(mode, "patched"))
+	return true;
+}
+
+void vmi_patch(bool all)
+{
+	const struct pv_site *site;
+
+	if (all) {
 		patch_all();
-	for (site = pv_sites; site < pv_sites_end && strsame(mode, "hot"); site++)
+		return;
+	}
+	for (site = pv_sites; site < pv_sites_end; site++)
 		if (pv_hot(site))
 			patch_hot(site);
-	return true;
 }
