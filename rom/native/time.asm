@@ -165,7 +165,7 @@ KVMCLOCK_STABLE	equ 0x29
 ; In:	EAX = linear address, EDX = value
 ; Out:	nothing
 ; Clobbers: flags
-	stub	APICWrite_v13
+	stub	APICWrite_v13, TIME
 	push	ecx
 	mov	ecx, eax
 	and	ecx, 0xfff
