@@ -1016,6 +1016,11 @@ VMI_ASSERT(site_size, sizeof(struct vmi_site) == VMI_SITE_SIZE);
  * breakpoint there is to be tried again (EIP - 1) until it is gone; it counts as such a
  * moment, and has to where the CPU has interrupts off. Three calls of sync a site, one site
  * after the other.
+ *
+ * So a site that a handler runs is not one that it may have interrupted: it would wait at
+ * the INT3 with a way back into the site. On the CPU that calls PatchSites, which has not
+ * interrupted a site either, no handler runs one, nor does sync; and nowhere do handlers of
+ * breakpoints, IRET included.
  */
 struct vmi_patch {
 	vmi_u32 records; /* linear address */
