@@ -576,11 +576,11 @@ static void bench_batch(u32 writes)
 	enum binding binding;
 	struct cost around = {}, cost;
 	u8 *p, *loop, *end;
-	u32 form;
+	u32 form, lazy_form;
 
 	for (binding = BY_NOTHING; binding < BINDINGS; binding++) {
 		p = emit_word(code, MOV_EAX, VMI_LAZY_MMU);
-		p = place(p, VMI_ID_SetLazyMode, binding, live, &form);
+		p = place(p, VMI_ID_SetLazyMode, binding, live, &lazy_form);
 		p = emit_word(p, MOV_EDI, writes);
 		p = emit_word(p, MOV_ESI, (u32)entries);
 		loop = p;
@@ -590,7 +590,7 @@ static void bench_batch(u32 writes)
 		p = emit(p, "\x83\xc6\x04\x4f\x75", 5); /* add esi, 4; dec edi; jnz */
 		*p = (u8)(loop - (p + 1));
 		p = emit_word(p + 1, MOV_EAX, VMI_LAZY_NONE);
-		end = place(p, VMI_ID_SetLazyMode, binding, live, &form);
+		end = place(p, VMI_ID_SetLazyMode, binding, live, &lazy_form);
 		*end = RET;
 		memset(entries, 0, sizeof(entries));
 		cost = measure(VMI_ID_SetPxE, code, end);
