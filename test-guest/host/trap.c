@@ -960,6 +960,114 @@ static void test_time(void)
 	   path);
 }
 
+/* ------------------------------------------------------------------------
+ * Call sites: one for each call, with nothing in it that could be run
+ */
+
+#define SITE 60
+static struct vmi_site sites[VMI_CALL_COUNT];
+static unsigned char code[VMI_CALL_COUNT][SITE], original[VMI_CALL_COUNT][SITE],
+	again[VMI_CALL_COUNT][SITE], site_kept[VMI_CALL_COUNT * (1 + SITE)];
+static unsigned site_count;
+
+static void sites_start(vmi_u32 flags)
+{
+	unsigned row;
+
+	memset(site_kept, 0, sizeof(site_kept));
+	for (site_count = row = 0; row < VMI_CALL_COUNT; row++) {
+		if (VMI_IS_OWN_CALL(row))
+			continue;
+		memset(code[site_count], 0x60 | row, SITE);
+		sites[site_count] = (struct vmi_site){ .address = (vmi_u32)code[site_count],
+						       .size = SITE,
+						       .call = (vmi_u8)row,
+						       .flags = (vmi_u8)flags };
+		site_count++;
+	}
+	memcpy(original, code, sizeof(code));
+}
+
+static bool patch(vmi_u8 form)
+{
+	struct vmi_patch request = { .records = (vmi_u32)sites,
+				     .count = site_count,
+				     .number = site_count,
+				     .form = form,
+				     .text = (vmi_u32)code,
+				     .text_size = sizeof(code),
+				     .kept = (vmi_u32)site_kept };
+
+	return (vmi_u32)c_call(symbol_of("PatchSites"), (vmi_u32)&request) == VMI_PATCH_DONE;
+}
+
+/* It is what the host wants: the stub that is on, or its code, or the processor's own. */
+static bool site_is_right(unsigned n)
+{
+	const struct vmi_call_record *built =
+		(const void *)(file + ((const struct rom_image *)file)->about.calls);
+	unsigned row = sites[n].call, size = built[row].inline_size;
+	const unsigned char *c = code[n];
+	vmi_u32 stub = traps(row) ? symbol_of(names[row]) : base + records[row].stub, to;
+	bool jump = (records[row].convention & 0xf) == VMI_CONV_JUMP;
+
+	memcpy(&to, c + (jump ? 1 : SITE - 4), 4);
+	to += (vmi_u32)c + (jump ? 5 : SITE);
+	if (!traps(row) && (sites[n].flags & VMI_SITE_NATIVE) &&
+	    (built[row].binding & VMI_NATIVE || !(built[row].binding & VMI_RELOC_TYPE)))
+		return !memcmp(c, original[n], SITE);
+	if (!traps(row) && size != VMI_NO_INLINE)
+		return to != stub && !memcmp(c, (const void *)stub, size) &&
+		       memcmp(c, original[n], SITE);
+	return (c[jump ? 0 : SITE - 5] == (jump ? 0xe9 : 0xe8) && to == stub) ||
+	       (traps(row) && !memcmp(c, (const void *)stub, 6));
+}
+
+/* On the host as Init has just found it, sites that have another one's code. */
+static void sites_of(const char *what, vmi_u32 flags)
+{
+	unsigned n, bad = 0;
+
+	if (!ok(patch(VMI_PATCH_BEST), "%s: sites: %s", path, what))
+		return;
+	for (n = 0; n < site_count; n++)
+		if (!site_is_right(n)) {
+			printf("# %s\n", names[sites[n].call]);
+			bad++;
+		}
+	memcpy(again, code, sizeof(code));
+	bad += !patch(VMI_PATCH_ORIGINAL) || memcmp(code, original, sizeof(code));
+	sites_start(flags);
+	bad += !patch(VMI_PATCH_BEST) || memcmp(code, again, sizeof(code));
+	ok(!bad, "%s: sites: %s: as if there had been no other host", path, what);
+}
+
+static void test_sites(vmi_u32 flags)
+{
+	vmi_u32 linear = (vmi_u32)image;
+
+	sound_vmm(VMI_HV_OUT, SHARED_FEATURES);
+	post();
+	sites_start(flags);
+	sites_of("before Init", flags);
+	init();
+	sites_of("a VMM", flags);
+	base = linear + MOVED;
+	guest_memory = MOVED;
+	init();
+	sites_of("elsewhere", flags);
+	memset(vmm.calls, 0, sizeof(vmm.calls));
+	want(VMI_ID_WBINVD, true);
+	init();
+	sites_of("which wants one call", flags);
+	want(VMI_ID_WBINVD, false);
+	init();
+	sites_of("which wants none", flags);
+	memset(vmm.calls, 0xff, sizeof(vmm.calls));
+	init();
+	sites_of("which wants all again", flags);
+}
+
 static void test_image(void)
 {
 	FILE *f = fopen(path, "rb");
@@ -976,6 +1084,8 @@ static void test_image(void)
 	test_instruction(VMI_HV_VMMCALL | VMI_HV_OUT | VMI_HV_INT, 0xd9);
 	test_lies();
 	test_mask();
+	test_sites(0);
+	test_sites(VMI_SITE_NATIVE);
 	sound_vmm(VMI_HV_OUT, SHARED_FEATURES);
 	post();
 	ok(init() == 0 && seen.attach[1] == MEMORY, "%s: with a shared area", path);
