@@ -18,7 +18,7 @@ JOBS := 2
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all images guests run check check-full lint install uninstall help clean
+.PHONY: all images guests run check check-full bench lint install uninstall help clean
 
 all: images
 
@@ -27,6 +27,7 @@ include test-guest/guest.mk
 include tools/tools.mk
 include vmm/vmm.mk
 include vmm/svm/svm.mk
+include bench/bench.mk
 
 # The dependencies come first: a fresh machine has no compiler yet.
 run:
@@ -39,6 +40,11 @@ check check-full:
 	@tools/deps check
 	@$(MAKE) -s --no-print-directory images guests tools vmm
 	@O='$(O)' test-guest/check -j $(JOBS) $(if $(filter check-full,$@),full)
+
+bench:
+	@tools/deps bench
+	@$(MAKE) -s --no-print-directory images guests vmm
+	$(Q)O='$(O)' bench/run
 
 lint:
 	@tools/deps lint
@@ -67,7 +73,8 @@ help:
 	@echo '                  ROM=vmi-13.rom: another image;  QEMU_ARGS="-m 512 -smp 2": more for QEMU'
 	@echo '                  HOST=svm [TRAP=all]: below the hypervisor of vmm/svm'
 	@echo 'make check        all tests;  make check-full: those that take longer;  JOBS=2 at once'
-	@echo 'make bench        cycles and instructions of calls on this processor'
+	@echo 'make bench        instructions of each call and of a kernel: tables, goals, a chart, in $(O)/bench'
+	@echo 'make cycles       cycles and instructions of calls on this processor'
 	@echo 'make fuzz TIME=60 libFuzzer on the core of a VMM'
 	@echo 'make lint         clang-format, cppcheck, shellcheck'
 	@echo 'make docs         docs/calls.md, from include/vmi_abi.h'

@@ -48,6 +48,6 @@ $(FUZZ): $(VMM_CORE) vmm/core/fuzz.c vmm/core/fake.h $(VMM_CORE_HEADERS)
 		-fno-sanitize-recover=all -Iinclude -o $@ $(VMM_CORE) vmm/core/fuzz.c
 
 # Cycles and instructions of calls, on this processor.
-.PHONY: bench
-bench: images $(VMM_USER)
+.PHONY: cycles
+cycles: images $(VMM_USER)
 	$(Q)$(VMM_USER) bench $(O)/vmi.rom

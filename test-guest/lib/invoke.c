@@ -51,8 +51,8 @@ void invoke(struct invoke *invoke)
 	current = NULL;
 	on_trap(1, before);
 	invoke->out = invoke_out;
-	if (virtual_flags && !virtual_flags->interrupts)
-		invoke->out.eflags &= ~EFLAGS_IF;
+	if (virtual_flags) /* as many instructions either way */
+		invoke->out.eflags &= ~EFLAGS_IF | virtual_flags->interrupts;
 	virtual_on();
 	invoke->out.esp -= invoke_words;
 }
