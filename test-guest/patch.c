@@ -604,7 +604,7 @@ static void describe(const struct vmi_site *site)
 	print("\n");
 }
 
-#define ROUNDS 40
+#define ROUNDS 20
 
 static void arguments(void)
 {
