@@ -266,7 +266,7 @@ static volatile struct {
 static u32 syncs;
 
 /*
- * QEMU before 8.1 may translate code while another CPU writes it, and keep what was there; a
+ * Parallel TCG (QEMU 7.2) may translate code while another CPU writes it, and keep that; a
  * store makes it look again. Of a processor CPUID is enough.
  */
 static void serialize(u32 address)
