@@ -133,21 +133,22 @@ void software_exit(struct vcpu *cpu)
 	u32 vector, gate, type = EVENT_EXCEPTION;
 	struct insn insn;
 
-	/*
-	 * Where INT3 was, a guest may have written something else by now: a call site, while it
-	 * changes. QEMU has one exit for INT3 and INT.
-	 */
-	if (!insn_decode(cpu, &insn) ||
-	    (insn.opcode != OP_INT3 && (vmcb->exit_code == EXIT_EXCEPTION + EXCEPTION_BP ||
-					(insn.opcode != OP_INTO && insn.opcode != OP_INT)))) {
-		insn.opcode = OP_INT3;
-		insn.length = 1;
-	}
-	if (insn.opcode == OP_INT) {
+	if (!insn_decode(cpu, &insn))
+		insn.opcode = 0;
+	switch (insn.opcode) {
+	case OP_INTO:
+		vector = EXCEPTION_OF;
+		break;
+	case OP_INT:
 		vector = insn.modrm;
 		type = EVENT_SOFTWARE;
-	} else {
-		vector = insn.opcode == OP_INTO ? EXCEPTION_OF : EXCEPTION_BP;
+		break;
+	case OP_INT3:
+		vector = EXCEPTION_BP;
+		break;
+	default: /* a breakpoint that another CPU has taken away since */
+		vector = EXCEPTION_BP;
+		insn.length = 1;
 	}
 	gate = read_gate(cpu, vector);
 	if ((vmcb->cr0 & CR0_PE) && (!GATE_TYPE(gate) || GATE_DPL(gate) < vmcb->cpl)) {
