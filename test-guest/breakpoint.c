@@ -3,7 +3,7 @@
  * INT3 that another CPU puts where this one runs, and takes away: whoever looks at it afterwards
  * may find something else there.
  *
- * RUN: {flat,high,pae},rom=vmi,smp=2,host=svm,trap=irq
+ * RUN: flat,rom=vmi,smp=2,host=svm,trap=irq
  */
 #include "guest.h"
 
