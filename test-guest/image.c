@@ -47,7 +47,7 @@ static void headers(const struct rom *rom)
 		      rom->minor, rom->physical, pci->rom_version_major, pci->rom_version_minor);
 	}
 	expect(rom->size % VMI_SCAN_STEP == 0, "%u bytes", rom->size);
-	expect(rom->size <= (rom->major == 3 ? 20 : 22) * 1024u, "%u bytes stay behind POST",
+	expect(rom->size <= (rom->major == 3 ? 24 : 26) * 1024u, "%u bytes stay behind POST",
 	       rom->size);
 	if (rom->major == 3)
 		expect(strsame(at((u32)rom->image + h->license_offset), "GPL v2"), "licence");
