@@ -52,7 +52,7 @@ void guest_main(void)
 	if (!strsame(mode, "unpatched")) {
 		native_patch();
 		if (from_rom)
-			vmi_patch(!strsame(mode, "hot"));
+			strsame(mode, "hot") ? vmi_patch_hot() : vmi_patch_all();
 	}
 	entries_start();
 	memory_start();
