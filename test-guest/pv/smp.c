@@ -44,7 +44,7 @@ u32 lock(void)
 	pv_irq_disable();
 	while (exchange(&locked, true)) {
 		drop(current()->cpu);
-		sync_here();
+		sync_here(changes);
 		__asm__ volatile("pause" : : : "memory");
 	}
 	return flags;
@@ -93,10 +93,12 @@ void kick(struct cpu *cpu)
 
 void kicked(u32 eip)
 {
+	u32 number = changes; /* that one's site, or a later one's */
+
 	pv_ops.apic_write(APIC_EOI, 0);
 	drop(current()->cpu);
 	if (eip <= changing || eip >= changing + changing_size)
-		sync_here();
+		sync_here(number);
 }
 
 /* ------------------------------------------------------------------------
@@ -106,27 +108,29 @@ void kicked(u32 eip)
 #define POLLS 10000
 #define INT3 0xcc
 
-/* This CPU is at none of the site's instructions, and has not fetched any. */
-void sync_here(void)
+/* At that change, this CPU is in no instruction of the site, and has not fetched any. */
+void sync_here(u32 number)
 {
 	struct cpu *cpu = current()->cpu;
-	u32 now = changes, r[4];
+	u32 r[4];
 
-	if (cpu->synced == now)
+	if (cpu->synced == number)
 		return;
 	cpuid(0, 0, r); /* serializes */
-	cpu->synced = now;
+	cpu->synced = number;
 }
 
 PV void sync_breakpoint(struct frame *frame);
 PV void sync_breakpoint(struct frame *frame)
 {
 	volatile u8 *site = at(--frame->eip);
+	u32 number;
 
+	/* It may be there before sync_others() says so. */
 	while (*site == INT3) {
-		if (frame->eip != changing)
-			bail("breakpoint at %08x", frame->eip);
-		sync_here();
+		number = changes;
+		if (frame->eip == changing)
+			sync_here(number);
 	}
 	/* QEMU's TCG may have translated the INT3 again just before it went, and keep that. */
 	__asm__ volatile("lock orb $0, %0" : "+m"(*site));
