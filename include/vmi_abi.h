@@ -550,7 +550,8 @@
  *	JUMP		JMP rel32, where the convention is VMI_CONV_JUMP
  *
  * A site behaves as its call does; OSZAPC are lost, every register that is not an output
- * is preserved if it is in the record's live, or if no argument had to be moved there.
+ * is preserved if it is in the record's live, or if no argument had to be moved there. Where
+ * the result is wanted in another register, that is the output in place of EAX.
  */
 #define VMI_FORM_ORIGINAL 0
 #define VMI_FORM_NOPS 1
@@ -574,9 +575,9 @@
 #define VMI_PATCH_CALL 2     /* the record names a call that there is not */
 #define VMI_PATCH_SHORT 3    /* a CALL, with what its arguments need, does not fit */
 #define VMI_PATCH_TEXT 4     /* not inside text */
-#define VMI_PATCH_OVERLAP 5  /* with another record's site */
+#define VMI_PATCH_OVERLAP 5  /* with any other record of the table */
 #define VMI_PATCH_ARGUMENT 6 /* an argument, a result or a translation that makes no sense */
-#define VMI_PATCH_LIVE 7     /* sync is given, but a CPU may have to return into the site */
+#define VMI_PATCH_LIVE 7 /* sync is given, and something is behind a CALL; or no VMI_SITE_LIVE */
 
 /* vmi_site.flags */
 #define VMI_SITE_NATIVE 1 /* the original is what the bare processor needs */
@@ -687,7 +688,7 @@
  * the address (VMI_HV_ATTACH), the same for every vCPU, and the VMM maps to each its own.
  * The VMM reads nothing here that it trusts.
  *
- * At VMI_HV_ATTACH the VMM fills in all of it: queue_next with VMI_SHARED_QUEUE, defer with
+ * At VMI_HV_ATTACH the VMM fills in all of it: queue_next with VMI_QUEUE_EMPTY, defer with
  * 0, interrupts with VMI_IF where VMI_HV_CPU_IF, elsewhere as the guest's flag is.
  *
  * Interrupts: the guest's interrupt flag is interrupts, and EFLAGS.IF with it where
@@ -699,18 +700,20 @@
  * exit clear EFLAGS.IF if interrupts is 0, and then set interrupts: to the guest that is the
  * same, and EFLAGS.IF alone is the flag of code that knows nothing of this.
  *
- * Queue: entries from VMI_SHARED_QUEUE to VMI_SHARED_END, VMI_QUEUED_SIZE bytes each,
- * in use below queue_next. An entry is reserved by XADD on queue_next and valid as
- * soon as its word call is not 0, which is written last: a handler may come in between,
- * and queue and flush itself, but no guest moves to another vCPU there. To flush, perform
- * each valid entry in order and clear its call; then set queue_next to VMI_SHARED_QUEUE, or,
- * where an entry was not valid yet, to VMI_SHARED_END if it is above that.
+ * Queue: entries from VMI_SHARED_QUEUE to VMI_SHARED_END, VMI_QUEUED_SIZE bytes each.
+ * Those below VMI_SHARED_END + queue_next are in use: queue_next is negative while there is
+ * room. An entry is reserved by XADD on queue_next, in vain if that makes it positive, and
+ * valid as soon as its word call is not 0, which is written last: a handler may come in
+ * between, and queue and flush itself, but no guest moves to another vCPU there. To flush,
+ * perform each valid entry in order and clear its call; then set queue_next to
+ * VMI_QUEUE_EMPTY, or, where an entry was not valid yet, to 0 if it is above that.
  */
 #define VMI_SHARED_SIZE 0x4000
 #define VMI_SHARED_QUEUE 0x1000
 #define VMI_SHARED_QUEUED 614
 #define VMI_SHARED_END (VMI_SHARED_QUEUE + VMI_SHARED_QUEUED * VMI_QUEUED_SIZE)
 #define VMI_QUEUED_SIZE 20
+#define VMI_QUEUE_EMPTY (VMI_SHARED_QUEUE - VMI_SHARED_END)
 
 /* Offsets in struct vmi_shared. */
 #define VMI_SHARED_INTERRUPTS 0x00
@@ -735,6 +738,7 @@ typedef unsigned char vmi_u8;
 typedef unsigned short vmi_u16;
 typedef unsigned int vmi_u32;
 typedef signed char vmi_s8;
+typedef signed int vmi_s32;
 #ifdef __GNUC__
 __extension__ typedef unsigned long long vmi_u64;
 #else
@@ -955,7 +959,7 @@ struct vmi_call_record {
 	vmi_u8 number_3; /* VMI_NO: none */
 	vmi_u8 number_13;
 	vmi_u8 number_6;
-	vmi_u8 binding;	    /* VMI_RELOC_*, to a guest of this image's revision; | VMI_POLICY_*, VMI_NATIVE */
+	vmi_u8 binding; /* VMI_RELOC_*, to a guest of this image's revision; | VMI_POLICY_*, VMI_NATIVE */
 	vmi_u16 stub;	    /* offset of the code */
 	vmi_u8 stub_size;   /* in bytes */
 	vmi_u8 inline_size; /* so many first bytes may stand at a call site; VMI_NO_INLINE */
@@ -1008,11 +1012,12 @@ VMI_ASSERT(site_size, sizeof(struct vmi_site) == VMI_SITE_SIZE);
  *	void VMI_REGPARM sync(vmi_u32 address, vmi_u32 size, vmi_u32 argument)
  *
  * which returns when every other CPU has, since it was called, run a serializing
- * instruction at a moment when neither its EIP nor one that it is going to return to was
- * above address and below address + size. The first byte of a site is INT3 meanwhile. A
- * breakpoint there is to be tried again (EIP - 1) until it is gone; it counts as such a
- * moment, and has to where the CPU has interrupts off. Three calls of sync a site, one site
- * after the other.
+ * instruction at a moment when neither its EIP, nor one that it or a task that was
+ * preempted is going to return to, was above address and below address + size. The first
+ * byte of a site is INT3 meanwhile. A breakpoint there is to be tried again (EIP - 1) until
+ * it is gone; it counts as such a moment, and has to where the CPU has interrupts off. The
+ * CPU that calls PatchSites must not come to the site itself: no handler that uses it runs
+ * there. Three calls of sync a site, one site after the other.
  */
 struct vmi_patch {
 	vmi_u32 records; /* linear address */
@@ -1085,7 +1090,7 @@ struct vmi_shared {
 	/* Both write, all the time: a cache line. */
 	vmi_u32 interrupts; /* VMI_IF or 0 */
 	vmi_u32 pending;
-	vmi_u32 queue_next; /* offset from the area's first byte */
+	vmi_s32 queue_next; /* offset from VMI_SHARED_END */
 	vmi_u32 defer;	    /* VMI_DEFER_*: the guest writes it */
 	vmi_u32 pad[12];
 	/* The VMM writes: as the calls Get* say. */

@@ -162,7 +162,7 @@ static void attaching(void)
 		equal(shared->cr3, cr3(), "CR3");
 		equal(shared->cr4, cr4(), "CR4");
 		equal(shared->tr, tr, "TR");
-		equal(shared->queue_next, VMI_SHARED_QUEUE, "queue_next");
+		equal((u32)shared->queue_next, (u32)VMI_QUEUE_EMPTY, "queue_next");
 		equal(shared->interrupts, has(VMI_HV_CPU_IF) ? VMI_IF : 0, "interrupts");
 	} else {
 		equal(area[0], 0x5a, "memory");
@@ -231,7 +231,7 @@ static void registers(void)
 
 static void put(u32 call, u32 a, u32 d, u32 c)
 {
-	struct vmi_queued *entry = (void *)(area + shared->queue_next);
+	struct vmi_queued *entry = (void *)(area + VMI_SHARED_END + shared->queue_next);
 
 	entry->eax = a;
 	entry->edx = d;
@@ -256,7 +256,7 @@ static void queue(void)
 	put(VMI_ID_SetPxE, physical | PTE_P | PTE_W, (u32)entry, VMI_PAGE_PT);
 	equal(*entry, 0, "the entry, before");
 	equal(*word, 0xcafe, "the page, after a fault");
-	equal(shared->queue_next, VMI_SHARED_QUEUE, "queue_next");
+	equal((u32)shared->queue_next, (u32)VMI_QUEUE_EMPTY, "queue_next");
 	for (i = 0; i < VMI_SHARED_QUEUED; i++)
 		put(VMI_ID_SetPxE, i << 12, (u32)entry, VMI_PAGE_PT);
 	call3(VMI_HV_FLUSH, 0, 0, 0);

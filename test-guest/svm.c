@@ -255,7 +255,7 @@ static void attack_queue_number(void)
 static void attack_queue_next(void)
 {
 	attach();
-	area.shared.queue_next = edge() - to_phys(&area) + 2;
+	area.shared.queue_next = (vmi_s32)(edge() - to_phys(&area) - VMI_SHARED_END + 2);
 	hypercall(VMI_HV_TAG | VMI_HV_FLUSH, 0, 0, 0);
 }
 

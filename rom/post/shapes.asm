@@ -34,6 +34,7 @@ INTERRUPTS equ SHARED + VMI_SHARED_INTERRUPTS
 PENDING	equ SHARED + VMI_SHARED_PENDING
 NEXT	equ SHARED + VMI_SHARED_NEXT
 DEFER	equ SHARED + VMI_SHARED_DEFER
+END	equ SHARED + VMI_SHARED_END	; of the queue, from where NEXT counts
 TSS	equ SHARED + VMI_SHARED_TSS
 TIME	equ SHARED + VMI_SHARED_TIME
 
@@ -337,7 +338,7 @@ bits 32
 
 ; A mode wider than before flushes what waits for another reason: early is allowed.
 %macro	flush 0
-	cmp	dword [ss:NEXT], VMI_SHARED_QUEUE
+	cmp	dword [ss:NEXT], VMI_QUEUE_EMPTY
 	je	%%empty
 	trap	VMI_HV_FLUSH
 %%empty:
@@ -368,39 +369,39 @@ bits 32
 ; queues or flushes in between does not matter.
 %macro	queued 4			; class, arguments on the stack, operand with
 					; VMI_PAGE_DEFER, copy in struct vmi_shared; or none
-	trapped	%2
-%$full:	pop	ebx
-	jmp	%$trapped
-	entry
-	queue_or_trap %1, %2, %3, %4
-%endmacro
-
-%macro	queue_or_trap 4
+%$off:
 %ifnidn %3, none
 	test	byte %3, VMI_PAGE_DEFER
 	jnz	%$queue
 %endif
+	trapped	%2
+%$full:	pop	ebx
+	jmp	%$trapped
+	entry
+	queue_or_trap %1, %2, %4
+%endmacro
+
+%macro	queue_or_trap 3
 	test	byte [ss:DEFER], %1
-	jz	%$trapped
+	jz	%$off
 %$queue:
 	push	ebx
 	mov	ebx, VMI_QUEUED_SIZE
 	xadd	[ss:NEXT], ebx
-	cmp	ebx, VMI_SHARED_END
-	jae	%$full
-	mov	[ss:SHARED + ebx + 4], eax
-	mov	[ss:SHARED + ebx + 8], edx
-	mov	[ss:SHARED + ebx + 12], ecx
+	jg	%$full			; the sum
+	mov	[ss:END + ebx + 4], eax
+	mov	[ss:END + ebx + 8], edx
+	mov	[ss:END + ebx + 12], ecx
 %if %2
 	push	eax
 	mov	eax, [esp + 12]
-	mov	[ss:SHARED + ebx + 16], eax
+	mov	[ss:END + ebx + 16], eax
 	pop	eax
 %endif
-%ifnidn %4, none
-	mov	[ss:SHARED + %4], eax
+%ifnidn %3, none
+	mov	[ss:SHARED + %3], eax
 %endif
-	mov	dword [ss:SHARED + ebx], VMI_HV_TAG | ROW
+	mov	dword [ss:END + ebx], VMI_HV_TAG | ROW
 	pop	ebx
 	ret
 %endmacro
@@ -455,12 +456,12 @@ bits 32
 %endmacro
 
 	shape	UpdateKernelStack, Q
-	trapped	0
+%$off:	trapped	0
 %$full:	pop	ebx
 	jmp	%$trapped
 	entry
 	into_tss
-	queue_or_trap VMI_DEFER_CPU, 0, none, none
+	queue_or_trap VMI_DEFER_CPU, 0, none
 	end_shape
 
 	shape	UpdateKernelStack, S

@@ -55,19 +55,19 @@ static struct vmi_shared *area(void)
 static void flush(void)
 {
 	struct vmi_shared *shared = area();
-	vmi_u32 at;
+	vmi_s32 at;
 
 	seen.performed = 0;
 	if (!shared->queue_next) /* the VMM has another area */
 		return;
-	for (at = VMI_SHARED_QUEUE; at < shared->queue_next && at < VMI_SHARED_END;
-	     at += VMI_QUEUED_SIZE) {
-		struct vmi_queued *entry = (struct vmi_queued *)((vmi_u32)shared + at);
+	for (at = VMI_QUEUE_EMPTY; at < shared->queue_next && at < 0; at += VMI_QUEUED_SIZE) {
+		struct vmi_queued *entry =
+			(struct vmi_queued *)((vmi_u32)shared + VMI_SHARED_END + (vmi_u32)at);
 
 		seen.queue[seen.performed++] = *entry;
 		entry->call = 0;
 	}
-	shared->queue_next = VMI_SHARED_QUEUE;
+	shared->queue_next = VMI_QUEUE_EMPTY;
 	seen.flushed++;
 }
 
@@ -113,7 +113,7 @@ static bool hypercall(unsigned number, greg_t *g)
 			g[REG_EAX] = (greg_t)vmm.agrees;
 		if (seen.attach[1]) {
 			memset(area(), 0, sizeof(struct vmi_shared));
-			area()->queue_next = VMI_SHARED_QUEUE;
+			area()->queue_next = VMI_QUEUE_EMPTY;
 			area()->interrupts = VMI_IF;
 			area()->time.wall_version = 5;
 		}
@@ -987,7 +987,7 @@ static void test_image(void)
 	ok(init() == 0 && seen.attached == 1 && area()->interrupts == 0x80 && area()->defer == 0x80,
 	   "%s: Init again leaves the area alone", path);
 	memset(area(), 0, sizeof(struct vmi_shared));
-	ok(init() == 0 && seen.attached == 2 && area()->queue_next == VMI_SHARED_QUEUE,
+	ok(init() == 0 && seen.attached == 2 && area()->queue_next == VMI_QUEUE_EMPTY,
 	   "%s: Init again attaches where another image has attached meanwhile", path);
 	/* Init again, where the guest has both elsewhere by now. */
 	base = IMAGE + MOVED;

@@ -163,7 +163,7 @@ static struct vmi_shared *find_shared(void)
 	for (physical = *(u16 *)phys(BASE_MEMORY) * 1024u; physical < 0xa0000; physical += 4096) {
 		struct vmi_shared *shared = phys(physical);
 
-		if (shared->queue_next == VMI_SHARED_QUEUE && shared->cr0 == cr0() &&
+		if (shared->queue_next == VMI_QUEUE_EMPTY && shared->cr0 == cr0() &&
 		    shared->cr3 == cr3() && shared->cr4 == cr4())
 			return shared;
 	}

@@ -217,7 +217,7 @@ static void shared_reset(struct vmm_vcpu *vcpu)
 	/* Where EFLAGS.IF counts, too, it alone does until the guest's first call. */
 	shared->interrupts = vcpu->vm->features & VMI_HV_CPU_IF ? VMI_IF : 0;
 	shared->pending = 0;
-	shared->queue_next = VMI_SHARED_QUEUE;
+	shared->queue_next = VMI_QUEUE_EMPTY;
 	shared->defer = 0;
 	shared->vcpu = vcpu->number;
 	vcpu->performed = 0;
@@ -493,8 +493,7 @@ enum vmm_result vmm_call(struct vmm_vcpu *vcpu, struct vmm_regs *regs)
 	vcpu->counts.traps++;
 	regs->eflags &= ~EFLAGS_CF;
 	core_drop_page(vcpu);
-	if (row < VMI_CALL_COUNT && vcpu->vm->rows[row] &&
-	    vcpu->shared->queue_next == VMI_SHARED_QUEUE)
+	if (row < VMI_CALL_COUNT && vcpu->vm->rows[row] && vmm_queue_empty(vcpu))
 		return handle(vcpu, regs, row);
 	return rare(vcpu, regs, row);
 }
@@ -550,20 +549,22 @@ enum vmm_result vmm_flush(struct vmm_vcpu *vcpu)
 	const struct vmm *vm = vcpu->vm;
 	/* Once: another vCPU may detach, and vmm_vcpu.own has no queue behind it. */
 	struct vmi_shared *shared = __atomic_load_n(&vcpu->shared, __ATOMIC_RELAXED);
-	u32 next = __atomic_load_n(&shared->queue_next, __ATOMIC_ACQUIRE), call, n, performed = 0;
+	vmi_s32 next = __atomic_load_n(&shared->queue_next, __ATOMIC_ACQUIRE);
+	u32 call, n, performed = 0;
 	bool plain = !vm->ops->entry_written &&
 		     (vm->rows[VMI_ID_SetPxE] & vm->rows[VMI_ID_SetPxELong] & ROW_DEFERRED);
 	struct vmi_queued *entry, *end;
 	struct vmm_regs regs;
 	bool done = true;
 
-	if (next == VMI_SHARED_QUEUE)
+	if (next == VMI_QUEUE_EMPTY)
 		return VMM_CONTINUE;
-	if (next < VMI_SHARED_QUEUE || (next - VMI_SHARED_QUEUE) % VMI_QUEUED_SIZE)
-		return core_stop(vcpu, ~0u, "queue_next", next, "is not where an entry begins");
-	if (next > VMI_SHARED_END)
-		next = VMI_SHARED_END;
-	n = (next - VMI_SHARED_QUEUE) / VMI_QUEUED_SIZE;
+	if (next < VMI_QUEUE_EMPTY || next % VMI_QUEUED_SIZE)
+		return core_stop(vcpu, ~0u, "queue_next", (u32)next,
+				 "is not where an entry begins");
+	if (next > 0)
+		next = 0;
+	n = (u32)(next - VMI_QUEUE_EMPTY) / VMI_QUEUED_SIZE;
 	vcpu->counts.flushes++;
 	core_drop_page(vcpu);
 	entry = (struct vmi_queued *)(void *)((u8 *)shared + VMI_SHARED_QUEUE);
@@ -585,7 +586,7 @@ enum vmm_result vmm_flush(struct vmm_vcpu *vcpu)
 		return VMM_STOPPED;
 	if (vcpu->performed >= n) {
 		vcpu->performed = 0;
-		next = VMI_SHARED_QUEUE;
+		next = VMI_QUEUE_EMPTY;
 	}
 	__atomic_store_n(&shared->queue_next, next, __ATOMIC_RELEASE);
 	return VMM_CONTINUE;

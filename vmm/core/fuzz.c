@@ -91,7 +91,7 @@ static enum vmm_result step(struct input *input)
 		shared[a] = (u8)byte(input);
 		break;
 	case QUEUE_NEXT:
-		VCPU->shared->queue_next = value(input);
+		VCPU->shared->queue_next = (vmi_s32)value(input);
 		break;
 	case SHARED_RAW:
 		a = byte(input);

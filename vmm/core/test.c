@@ -1120,7 +1120,7 @@ static void queue(void)
 	fake_queue(VCPU, QUEUED(SetPxE), 0x54, AT(3, 4), 1, 0);
 	FACT(vmm_page_fault(VCPU) == VMM_AGAIN && *word(3, 4) == 0x54);
 	FACT(vmm_page_fault(VCPU) == VMM_CONTINUE);
-	VCPU->shared->queue_next = VMI_SHARED_QUEUE + 4 * VMI_QUEUED_SIZE;
+	VCPU->shared->queue_next = VMI_QUEUE_EMPTY + 4 * VMI_QUEUED_SIZE;
 	{
 		struct vmi_queued *first =
 			(struct vmi_queued *)(void *)((u8 *)VCPU->area + VMI_SHARED_QUEUE);
@@ -1133,31 +1133,31 @@ static void queue(void)
 	for (i = 0; i < VMI_SHARED_QUEUED; i++)
 		VCPU->shared->queue_next += VMI_QUEUED_SIZE;
 	VCPU->shared->queue_next += 5 * VMI_QUEUED_SIZE;
-	FACT(DONE_(own(VMI_HV_FLUSH, 0, 0, 0)) && VCPU->shared->queue_next == VMI_SHARED_END);
+	FACT(DONE_(own(VMI_HV_FLUSH, 0, 0, 0)) && VCPU->shared->queue_next == 0);
 	END("an entry that is not valid yet is waited for");
 
 	start(0, FEATURES, 3);
 	BEGIN;
-	VCPU->shared->queue_next = VMI_SHARED_QUEUE + 1;
+	VCPU->shared->queue_next = VMI_QUEUE_EMPTY + 1;
 	FACT(stopped_with(own(VMI_HV_FLUSH, 0, 0, 0),
-			  "queue: queue_next 00001001 is not where an entry begins"));
-	VCPU->shared->queue_next = 0;
+			  "queue: queue_next ffffd009 is not where an entry begins"));
+	VCPU->shared->queue_next = VMI_QUEUE_EMPTY - VMI_QUEUED_SIZE;
 	FACT(stopped_with(call(ROW(GetCR0), 0, 0, 0, 0, 0),
-			  "queue: queue_next 00000000 is not where an entry begins"));
-	VCPU->shared->queue_next = VMI_SHARED_QUEUE;
+			  "queue: queue_next ffffcff4 is not where an entry begins"));
+	VCPU->shared->queue_next = VMI_QUEUE_EMPTY;
 	fake_queue(VCPU, QUEUED(GetCR0), 0, 0, 0, 0);
 	FACT(stopped_with(vmm_flush(VCPU), may_not_wait(ROW(GetCR0))));
-	VCPU->shared->queue_next = VMI_SHARED_QUEUE;
+	VCPU->shared->queue_next = VMI_QUEUE_EMPTY;
 	fake_queue(VCPU, VMI_HV_TAG | VMI_HV_ATTACH, 0, 0, 0, 0);
 	FACT(stopped_with(vmm_flush(VCPU), may_not_wait(VMI_HV_ATTACH)));
 	ops.entry_written = NULL;
-	VCPU->shared->queue_next = VMI_SHARED_QUEUE;
+	VCPU->shared->queue_next = VMI_QUEUE_EMPTY;
 	fake_queue(VCPU, QUEUED(SetPxE), 1, AT(3, 0), 0, 0);
 	fake_queue(VCPU, QUEUED(SetPxE), 1, AT(3, 2), 0, 0);
 	fake_queue(VCPU, QUEUED(SetPxE), 1, AT(3, 4), 0, 0);
 	FACT(stopped_with(vmm_flush(VCPU), "SetPxE: ptep c0003002 is not aligned"));
 	FACT(*word(3, 0) == 1 && !*word(3, 4));
-	VCPU->shared->queue_next = VMI_SHARED_QUEUE;
+	VCPU->shared->queue_next = VMI_QUEUE_EMPTY;
 	fake_queue(VCPU, QUEUED(SetPxELong), 1, 0, AT(READ_ONLY, 0), 0);
 	FACT(stopped_with(vmm_flush(VCPU), "SetPxELong: ptep c0007000 is not mapped"));
 	vmm_want(&vm, VMI_ID_SetPxE, false);
@@ -1167,7 +1167,7 @@ static void queue(void)
 	fake_queue(VCPU, QUEUED(SetPxELong), 1, 0, AT(3, 0x40), 0);
 	fake_queue(VCPU, QUEUED(SetPxE), 1, AT(3, 0), 0, 0);
 	FACT(stopped_with(vmm_flush(VCPU), may_not_wait(ROW(SetPxE))) && *word(3, 0x40) == 1);
-	VCPU->shared->queue_next = VMI_SHARED_QUEUE;
+	VCPU->shared->queue_next = VMI_QUEUE_EMPTY;
 	fake_queue(VCPU, 1, 0, 0, 0, 0);
 	FACT(stopped_with(vmm_page_fault(VCPU), "queue: call 00000001 is not one that may wait"));
 	END("a queue that lies");
@@ -1557,7 +1557,7 @@ static void anything(u32 vm_flags, u32 features, u32 rounds)
 			result = call_regs(row);
 			results[result]++;
 			if (VCPU->shared != &VCPU->own && !vmm_queue_empty(VCPU)) {
-				VCPU->shared->queue_next = VMI_SHARED_QUEUE; /* it was stopped */
+				VCPU->shared->queue_next = VMI_QUEUE_EMPTY; /* it was stopped */
 				VCPU->performed = 0;
 			}
 			if (!(random32() & 7))

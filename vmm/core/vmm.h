@@ -320,7 +320,7 @@ enum vmm_result vmm_flush(struct vmm_vcpu *vcpu);
 enum vmm_result vmm_page_fault(struct vmm_vcpu *vcpu);
 static inline bool vmm_queue_empty(const struct vmm_vcpu *vcpu)
 {
-	return vcpu->shared->queue_next == VMI_SHARED_QUEUE;
+	return vcpu->shared->queue_next == VMI_QUEUE_EMPTY;
 }
 
 /* VMI_HV_INFO: leaf n. False: there is none, and out is 0. */

@@ -134,11 +134,8 @@ void software_exit(struct vcpu *cpu)
 	struct insn insn;
 
 	if (!insn_decode(cpu, &insn))
-		stop(cpu, "a software interrupt, by an instruction that is not known");
+		insn.opcode = 0;
 	switch (insn.opcode) {
-	case OP_INT3:
-		vector = EXCEPTION_BP;
-		break;
 	case OP_INTO:
 		vector = EXCEPTION_OF;
 		break;
@@ -146,8 +143,12 @@ void software_exit(struct vcpu *cpu)
 		vector = insn.modrm;
 		type = EVENT_SOFTWARE;
 		break;
-	default:
-		stop(cpu, "a software interrupt, by opcode %x", insn.opcode);
+	case OP_INT3:
+		vector = EXCEPTION_BP;
+		break;
+	default: /* a breakpoint that another CPU has taken away since */
+		vector = EXCEPTION_BP;
+		insn.length = 1;
 	}
 	gate = read_gate(cpu, vector);
 	if ((vmcb->cr0 & CR0_PE) && (!GATE_TYPE(gate) || GATE_DPL(gate) < vmcb->cpl)) {

@@ -169,7 +169,7 @@ worker()
 {
 	local tree=$tmp/tree.$1 log=$tmp/log.$1 i first test
 	mkdir -p "$tree/build/test-guest"
-	cp -a Makefile include ldscripts rom vmm test-guest tools docs "$tree"
+	cp -a Makefile bench include ldscripts rom vmm test-guest tools docs "$tree"
 	cp -a "$O/rom" "$O/tools" "$O"/vmm* "$O"/*.rom "$tree/build"
 	ln -s "$O"/test-guest/* "$tree/build/test-guest"
 	cd "$tree" || return
