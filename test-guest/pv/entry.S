@@ -38,6 +38,17 @@
 	mov	%esp, %eax
 .endm
 
+.macro	restore
+	pop	%ebx
+	pop	%ecx
+	pop	%edx
+	pop	%esi
+	pop	%edi
+	pop	%ebp
+	pop	%eax
+	add	$8, %esp	/* vector, error */
+.endm
+
 	.global	entry_gates	/* 16 bytes a vector */
 	.align	16
 entry_gates:
@@ -51,6 +62,8 @@ entry_gates:
 	push	$vector
 	.if	vector == 0x80
 	jmp	entry_call
+	.elseif	vector == 3
+	jmp	entry_breakpoint
 	.else
 	jmp	entry_trap
 	.endif
@@ -66,15 +79,15 @@ entry_call:
 	enter
 	call	system_call
 entry_iret:
-	pop	%ebx
-	pop	%ecx
-	pop	%edx
-	pop	%esi
-	pop	%edi
-	pop	%ebp
-	pop	%eax
-	add	$8, %esp	/* vector, error */
+	restore
 	pv_jump	PV_IRET
+
+/* A site that is being changed. It may be IRET's, so that this is none. */
+entry_breakpoint:
+	enter
+	call	sync_breakpoint
+	restore
+	jmp	*pv_ops + PV_IRET
 
 /* ESP points to cpu.kernel_stack; the user's is in ECX, where it goes on in EDX. */
 	.global	entry_sysenter

@@ -5,7 +5,7 @@
  *
  * The kernel calls an operation as pv_NAME(). That is a call site:
  *
- *	call *pv_ops + offset		6 bytes, and maybe a NOP
+ *	call *pv_ops + offset		6 bytes, before them maybe a NOP
  *
  * with the arguments in EAX, EDX, ECX and on the stack, and a struct pv_site says where it is.
  * It works as it stands; who knows something better for this host writes it there.
@@ -106,8 +106,8 @@ extern const struct pv_site pv_sites[], pv_sites_end[];
 
 /* clang-format off */
 #define PV_SITE(nops)                                                                              \
-	"771:\tcall *pv_ops + %c[op]\n"                                                            \
-	nops "772:\n"                                                                              \
+	"771:" nops "\tcall *pv_ops + %c[op]\n"                                                    \
+	"772:\n"                                                                                   \
 	"\t.pushsection .sites, \"a\"\n"                                                           \
 	"\t.long 771b\n"                                                                           \
 	"\t.byte %c[op] / 4, 772b - 771b\n"                                                        \
@@ -116,7 +116,7 @@ extern const struct pv_site pv_sites[], pv_sites_end[];
 /* clang-format on */
 #define PV_CALL PV_SITE("")
 /* 10 bytes, where the interrupt flag is a variable, or an argument a constant */
-#define PV_CALL_LONG PV_SITE("\t.byte 0x8d, 0x74, 0x26, 0x00\n") /* lea 0(%esi), %esi */
+#define PV_CALL_LONG PV_SITE(".byte 0x8d, 0x74, 0x26, 0x00\n") /* lea 0(%esi), %esi */
 
 #define PV_OPERANDS(name, lives) [op] "i"(offsetof(struct pv_ops, name)), [live] "i"(lives)
 
@@ -274,7 +274,11 @@ bool vmi_start(void);
  * their place, by GetRelocationInfo, or in all sites' place, by PatchSites.
  */
 void native_patch(void);
-void vmi_patch(bool all);
+void vmi_patch_hot(void);
+void vmi_patch_all(void);
+
+/* One of them later, while other CPUs run: VMI_PATCH_BEST, VMI_PATCH_CALLS; false: there is none. */
+bool vmi_patch_again(u32 site, u32 form);
 
 bool pv_hot(const struct pv_site *site); /* one of the six */
 void pv_fill(u8 *p, u32 size);		 /* with NOPs */

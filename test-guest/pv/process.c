@@ -137,6 +137,7 @@ void leave(void)
 		flags = lock();
 		if (current()->cpu->turn) {
 			current()->cpu->turn = false;
+			time_wake();
 			schedule();
 		}
 		signal_deliver();
@@ -150,6 +151,7 @@ void idle(void)
 
 	for (;;) {
 		lock();
+		time_wake();
 		schedule();
 		cpu->halted = !run.first;
 		unlock(0);

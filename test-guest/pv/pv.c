@@ -16,7 +16,7 @@
  * RUN: high,rom=vmi,host=svm,trap={time,mmu}
  * RUN: pae,rom=vmi,host=svm,trap={none,cpu,irq}
  * RUN: pae,rom=vmi,host=svm,trap=all,pv={unpatched,hot}
- * RUN: pae,rom=vmi,machine=bochs,smp=2
+ * RUN-FULL: pae,rom=vmi,machine=bochs,smp=2
  * RUN: pae,rom=vmi,icount,bench
  * RUN-FULL: {high,pae},rom={none,vmi,vmi-13,vmi-6},pv={native,unpatched,hot,patched},smp={1,3}
  * RUN-FULL: {high,pae},rom={vmi,vmi-13,vmi-6},host=svm,trap={none,time,mmu,cpu,irq,all},smp={1,4}
@@ -52,7 +52,7 @@ void guest_main(void)
 	if (!strsame(mode, "unpatched")) {
 		native_patch();
 		if (from_rom)
-			vmi_patch(!strsame(mode, "hot"));
+			strsame(mode, "hot") ? vmi_patch_hot() : vmi_patch_all();
 	}
 	entries_start();
 	memory_start();

@@ -167,10 +167,11 @@ struct cpu {
 	u32 kernel_stack; /* SYSENTER_ESP points here */
 	u32 number, apic_id;
 	struct process *idle;
-	u32 loaded;	   /* CR3, maybe of a process that runs elsewhere or nowhere by now */
-	bool halted, turn; /* somebody else's */
-	volatile u32 drop; /* another CPU waits until this is not loaded any more */
-	u32 ticks, turns;  /* so far: alarms; processes that it switched to */
+	u32 loaded;	     /* CR3, maybe of a process that runs elsewhere or nowhere by now */
+	bool halted, turn;   /* somebody else's */
+	volatile u32 drop;   /* another CPU waits until this is not loaded any more, */
+	volatile u32 synced; /* until this is the number of changes of sites */
+	u32 ticks, turns;    /* so far: alarms; processes that it switched to */
 	u64 gdt[SEL_TLS / 8 + 1];
 	u32 tss[26];
 };
@@ -186,7 +187,9 @@ void cpus_run(void) __attribute__((noreturn));
 void cpu_load(u32 root);  /* CR3 */
 void cpus_drop(u32 root); /* no other CPU has it loaded */
 void kick(struct cpu *cpu);
-void kicked(void);
+void kicked(u32 eip); /* what was interrupted */
+void sync_here(u32 number);
+PV void sync_others(u32 address, u32 size, u32 argument);
 
 /* ------------------------------------------------------------------------
  * Time (time.c), entries (entry.S, system.c), files (pipe.c), signals (signal.c)
@@ -198,6 +201,7 @@ void time_start(void);
 void time_start_cpu(void);
 void time_stop_cpu(void);
 void tick(u32 vector);
+void time_wake(void); /* who has slept enough; with the lock */
 void sleep_until(u64 cycles);
 u64 milliseconds(u32 n); /* in cycles */
 

@@ -14,6 +14,9 @@ u32 cpu_count;
 
 static volatile u32 locked;
 
+static volatile u32 changing, changing_size; /* the site */
+static volatile u32 changes;		     /* so far */
+
 /* ------------------------------------------------------------------------
  * The lock
  */
@@ -23,7 +26,8 @@ static void drop(struct cpu *cpu)
 {
 	if (!cpu->drop)
 		return;
-	cpu_load(kernel_root);
+	cpu->loaded = kernel_root;
+	pv_ops.write_cr3(kernel_root);
 	cpu->drop = false;
 }
 
@@ -40,6 +44,7 @@ u32 lock(void)
 	pv_irq_disable();
 	while (exchange(&locked, true)) {
 		drop(current()->cpu);
+		sync_here(changes);
 		__asm__ volatile("pause" : : : "memory");
 	}
 	return flags;
@@ -77,17 +82,73 @@ void cpus_drop(u32 root)
 	}
 }
 
+/* No sites: sync_others() comes here while one of them is a breakpoint. */
 void kick(struct cpu *cpu)
 {
-	while (pv_apic_read(APIC_ICR) & APIC_ICR_PENDING)
+	while (pv_ops.apic_read(APIC_ICR) & APIC_ICR_PENDING)
 		;
-	pv_apic_write(APIC_ICR_HIGH, cpu->apic_id << 24);
-	pv_apic_write(APIC_ICR, ICR_FIXED | VECTOR_KICK);
+	pv_ops.apic_write(APIC_ICR_HIGH, cpu->apic_id << 24);
+	pv_ops.apic_write(APIC_ICR, ICR_FIXED | VECTOR_KICK);
 }
 
-void kicked(void)
+void kicked(u32 eip)
 {
+	u32 number = changes; /* that one's site, or a later one's */
+
+	pv_ops.apic_write(APIC_EOI, 0);
 	drop(current()->cpu);
+	if (eip <= changing || eip >= changing + changing_size)
+		sync_here(number);
+}
+
+/* ------------------------------------------------------------------------
+ * Call sites that change while other CPUs run: sync of struct vmi_patch
+ */
+
+#define POLLS 10000
+#define INT3 0xcc
+
+/* At that change, this CPU is in no instruction of the site, and has not fetched any. */
+void sync_here(u32 number)
+{
+	struct cpu *cpu = current()->cpu;
+	u32 r[4];
+
+	if (cpu->synced == number)
+		return;
+	cpuid(0, 0, r); /* serializes */
+	cpu->synced = number;
+}
+
+PV void sync_breakpoint(struct frame *frame);
+PV void sync_breakpoint(struct frame *frame)
+{
+	volatile u8 *site = at(--frame->eip);
+	u32 number;
+
+	/* It may be there before sync_others() says so. */
+	while (*site == INT3) {
+		number = changes;
+		if (frame->eip == changing)
+			sync_here(number);
+	}
+	/* QEMU's TCG may have translated the INT3 again just before it went, and keep that. */
+	__asm__ volatile("lock orb $0, %0" : "+m"(*site));
+}
+
+PV void sync_others(u32 address, u32 size, u32 argument)
+{
+	struct cpu *cpu;
+	u32 polls;
+
+	(void)argument;
+	changing = address;
+	changing_size = size;
+	changes++;
+	for (cpu = cpus; cpu < cpus + cpu_count; cpu++)
+		for (polls = 0; cpu != current()->cpu && cpu->synced != changes; polls++)
+			if (polls % POLLS == 0)
+				kick(cpu);
 }
 
 /* ------------------------------------------------------------------------

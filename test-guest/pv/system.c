@@ -28,6 +28,10 @@ static void fault(struct frame *frame)
 	unlock(flags);
 }
 
+/*
+ * What interrupts the kernel may do so within a site, and the site waits for it to change. So it
+ * uses no site but IRET's and takes no lock.
+ */
 PV void trap(struct frame *frame)
 {
 	switch (frame->vector) {
@@ -36,8 +40,7 @@ PV void trap(struct frame *frame)
 		tick(frame->vector);
 		break;
 	case VECTOR_KICK:
-		pv_apic_write(APIC_EOI, 0);
-		kicked();
+		kicked(frame->eip);
 		break;
 	case VECTOR_SPURIOUS:
 		break;
@@ -197,6 +200,11 @@ static u32 call_ticks(u32 on)
 	else
 		time_stop_cpu();
 	return 0;
+}
+
+static u32 call_patch(u32 site, u32 form)
+{
+	return vmi_patch_again(site, form) ? 0 : E_NONE;
 }
 
 static u32 call_ok(u32 good, const char *name)

@@ -44,22 +44,27 @@ void time_stop_cpu(void)
 
 void tick(u32 vector)
 {
-	u64 now = pv_cycle_counter(VMI_CYCLES_REAL);
-	u32 flags = lock();
-	struct process *p, *next;
-
 	if (vector == VECTOR_LVTT)
-		pv_apic_write(APIC_EOI, 0);
+		pv_ops.apic_write(APIC_EOI, 0);
 	else
-		pv_outb(PIC_EOI, PIC);
+		pv_ops.outb(PIC_EOI, PIC);
 	current()->cpu->ticks++;
 	current()->cpu->turn = true;
+}
+
+void time_wake(void)
+{
+	struct process *p, *next;
+	u64 now;
+
+	if (!sleepers.first)
+		return;
+	now = pv_cycle_counter(VMI_CYCLES_REAL);
 	for (p = sleepers.first; p; p = next) {
 		next = p->next;
 		if (p->alarm <= now)
 			ready(p);
 	}
-	unlock(flags);
 }
 
 void sleep_until(u64 cycles)

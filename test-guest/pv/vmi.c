@@ -195,20 +195,25 @@ static bool start_cpu(u32 apic_id_, void (*function)(void), u32 esp)
  */
 
 /* CALL or JMP rel32, NOPs, or what native_patch() has put there. */
-static void patch_hot(const struct pv_site *site)
+void vmi_patch_hot(void)
 {
-	u32 eip, type = relocation(binding_of(site->op)->row[revision], &eip);
-	u8 *p = at(site->address);
+	const struct pv_site *site;
+	u32 eip, type;
+	u8 *p;
 
-	if (type == VMI_RELOC_NONE)
-		return;
-	if (type == VMI_RELOC_NOP) {
-		pv_fill(p, site->size);
-		return;
+	for (site = pv_sites; site < pv_sites_end; site++) {
+		if (!pv_hot(site))
+			continue;
+		type = relocation(binding_of(site->op)->row[revision], &eip);
+		p = at(site->address);
+		if (type == VMI_RELOC_CALL || type == VMI_RELOC_JUMP) {
+			p[0] = type == VMI_RELOC_CALL ? 0xe8 : 0xe9;
+			*(u32 *)(p + 1) = eip - (site->address + 5);
+			pv_fill(p + 5, site->size - 5);
+		} else if (type == VMI_RELOC_NOP) {
+			pv_fill(p, site->size);
+		}
 	}
-	p[0] = type == VMI_RELOC_CALL ? 0xe8 : 0xe9;
-	*(u32 *)(p + 1) = eip - (site->address + 5);
-	pv_fill(p + 5, site->size - 5);
 }
 
 /* What the kernel passes is what the ROM's call takes, or as eax says. */
@@ -221,21 +226,24 @@ static bool is_call(const struct binding *b)
 #define SITES 256
 #define KEPT 4096
 
-/* Everything that the ROM has a call for with these arguments. */
-static void patch_all(void)
+static struct vmi_site sites[SITES];
+static u8 kept[KEPT];
+static struct vmi_patch patch = {
+	.records = (u32)sites,
+	.kind = VMI_PATCH_SITES,
+	.kept = (u32)kept,
+};
+
+static u32 patch_sites(u32 form)
 {
-	static struct vmi_site sites[SITES];
-	static u8 kept[KEPT];
+	patch.form = (u8)form;
+	return VMI(&rom, PatchSites)(&patch);
+}
+
+/* Everything that the ROM has a call for with these arguments. */
+void vmi_patch_all(void)
+{
 	extern const char start[], etext[];
-	struct vmi_patch patch = {
-		.records = (u32)sites,
-		.kind = VMI_PATCH_SITES,
-		.form = VMI_PATCH_BEST,
-		.text = (u32)start,
-		.text_size = (u32)(etext - start),
-		.kept = (u32)kept,
-	};
-	vmi_PatchSites_fn *patch_sites = VMI(&rom, PatchSites);
 	const struct pv_site *site;
 	u32 size = 0, result, op;
 
@@ -255,18 +263,28 @@ static void patch_all(void)
 			.address = site->address,
 			.size = site->size,
 			.call = b->row[revision],
-			.flags = b->own || pv_hot(site) ? VMI_SITE_NATIVE : 0,
+			.flags = VMI_SITE_LIVE | (b->own || pv_hot(site) ? VMI_SITE_NATIVE : 0),
 			.argument = { b->eax[revision] },
 			.live = site->live,
 			.constant = { SEL_DATA },
 		};
 	}
 	patch.number = patch.count;
-	result = patch_sites(&patch);
+	patch.text = (u32)start;
+	patch.text_size = (u32)(etext - start);
+	result = patch_sites(VMI_PATCH_BEST);
 	ok(!result, "PatchSites: %u, at %u of %u sites", result, patch.refused, patch.count);
 	print("# %u sites: %u as they were, %u NOPs, %u inline, %u CALL, %u JMP\n", patch.count,
 	      patch.forms[VMI_FORM_ORIGINAL], patch.forms[VMI_FORM_NOPS],
 	      patch.forms[VMI_FORM_INLINE], patch.forms[VMI_FORM_CALL], patch.forms[VMI_FORM_JUMP]);
+}
+
+bool vmi_patch_again(u32 site, u32 form)
+{
+	patch.sync = (u32)sync_others;
+	patch.first = site;
+	patch.number = 1;
+	return site < patch.count && patch_sites(form) == VMI_PATCH_DONE;
 }
 
 /* ------------------------------------------------------------------------
@@ -321,17 +339,4 @@ bool vmi_start(void)
 	}
 	bind();
 	return true;
-}
-
-void vmi_patch(bool all)
-{
-	const struct pv_site *site;
-
-	if (all) {
-		patch_all();
-		return;
-	}
-	for (site = pv_sites; site < pv_sites_end; site++)
-		if (pv_hot(site))
-			patch_hot(site);
 }

@@ -429,6 +429,34 @@ static void processors(void)
 	ok(set == all, "every processor runs processes");
 }
 
+static u32 works(u32 ms)
+{
+	u64 end = now() + (u64)ms * frequency_khz;
+	bool good = true;
+
+	while (now() < end)
+		good = good && run(tree, 1) == 2;
+	return good;
+}
+
+/* Sites of the kernel become others while all processors run them. */
+static void patches(void)
+{
+	u32 sum = 0, site, i;
+
+	if (patch(0, VMI_PATCH_BEST) == E_NONE) {
+		ok(true, "sites that change # SKIP not in this mode");
+		return;
+	}
+	for (i = 0; i < 2 * cpus; i++)
+		spawn(works, 300);
+	for (site = 0; patch(site, VMI_PATCH_CALLS) == 0 && patch(site, VMI_PATCH_BEST) == 0;)
+		site += 5;
+	for (i = 0; i < 2 * cpus; i++)
+		sum += join();
+	ok(site > 40 && sum == 2 * cpus, "sites change while they run");
+}
+
 static void clocks(void)
 {
 	struct times a, b;
@@ -597,6 +625,7 @@ u32 user_main(u32 argument)
 	clocks();
 	preemption();
 	processors();
+	patches();
 	ok(memory() == free, "no memory is lost");
 	return 0;
 }

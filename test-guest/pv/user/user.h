@@ -3,6 +3,7 @@
 #ifndef USER_H
 #define USER_H
 
+#include "vmi_abi.h"
 #include "../call.h"
 
 typedef unsigned char u8;
@@ -55,6 +56,7 @@ static inline u32 call(u32 n, u32 a, u32 b, u32 c)
 #define tls(base) call(SYS_tls, (u32)(base), 0, 0)
 #define time(times) call(SYS_time, (u32)(times), 0, 0)
 #define ticks(on) call(SYS_ticks, on, 0, 0)
+#define patch(site, form) call(SYS_patch, site, form, 0)
 #define ok(good, name) call(SYS_ok, good, (u32)(name), 0)
 #define bench(name, count, cycles) call(SYS_bench, (u32)(name), count, (u32)(cycles))
 #define memory() call(SYS_memory, 0, 0, 0)
