@@ -20,7 +20,7 @@ set linetype 3 linecolor "#92c5de"
 set linetype 4 linecolor "#e66101"
 set linetype 5 linecolor "#fdb863"
 set lmargin 11
-set rmargin 6
+set rmargin 8
 
 columns(file) = int(system("head -n 1 '" . file . "' | tr '\\t' '\\n' | wc -l"))
 
@@ -40,9 +40,13 @@ set origin 0, 0
 set size 1, 0.45
 set title "A kernel's operations, against the same kernel with its native table" font ",16"
 set ylabel "ratio of instructions"
-set yrange [0:*]
+set yrange [0:3]
 set arrow from graph 0, first 1 to graph 1, first 1 nohead front linecolor "#202020" dashtype 2
-set xtics norotate
-set key outside top center horizontal
-plot for [i = 2 : columns(ARG2)] ARG2 using i:xtic(1) title columnheader(i)
+set xtics norotate font ",11"
+set key top left horizontal maxrows 2
+bars = columns(ARG2) - 1
+middle(i) = (i - 2 - (bars - 1) / 2.0) / (bars + 2)
+plot for [i = 2 : bars + 1] ARG2 using i:xtic(1) title columnheader(i), \
+	for [i = 2 : bars + 1] ARG2 using ($0 + middle(i)):i:(sprintf("%.3f", column(i))) \
+		every ::1 with labels rotate by 90 left offset 0, 0.3 font ",10" notitle
 unset multiplot

@@ -59,14 +59,14 @@ void nops(u8 *code, u32 size)
 	}
 }
 
-static void put(struct code *code, u32 byte)
+static __attribute__((noinline)) void put(struct code *code, u32 byte)
 {
 	if (code->size < sizeof(code->byte))
 		code->byte[code->size] = (u8)byte;
 	code->size++;
 }
 
-static void put2(struct code *code, u32 first, u32 second)
+static __attribute__((noinline)) void put2(struct code *code, u32 first, u32 second)
 {
 	put(code, first);
 	put(code, second);
@@ -182,6 +182,13 @@ static void load_arguments(struct code *code, const struct vmi_site *site, u32 i
  * Code
  */
 
+static const struct vmi_call_record *record_of(u32 row)
+{
+	const struct rom_image *image = rom_addr(rom_image);
+
+	return (const struct vmi_call_record *)at((u32)image + image->about.calls) + row;
+}
+
 static bool returns(const struct vmi_call_record *record)
 {
 	u32 convention = record->convention & 0xf;
@@ -206,17 +213,21 @@ static u32 saved(const struct vmi_site *site, const struct vmi_call_record *reco
 	return changed & registers(site->live) & ~out;
 }
 
-static u32 words_on_stack(const struct vmi_site *site, const struct vmi_call_record *record)
+/* Of a call that does not return, what is there is a frame. */
+static u32 stack_arguments(const struct vmi_call_record *record)
 {
-	u32 words = record->in & VMI_S2 ? 2 : record->in & VMI_S1 ? 1 : 0;
-
 	if (!returns(record))
 		return 0;
-	/* The guest has them there. */
+	return record->in & VMI_S2 ? 2 : record->in & VMI_S1 ? 1 : 0;
+}
+
+/* Words to push: none where all are in their places and stay on top. */
+static u32 words_on_stack(const struct vmi_site *site, const struct vmi_call_record *record)
+{
 	if (!saved(site, record) && site->argument[ARGUMENT_S1] == VMI_FROM_THERE &&
 	    site->argument[ARGUMENT_S2] == VMI_FROM_THERE)
 		return 0;
-	return words;
+	return stack_arguments(record);
 }
 
 static void push(struct code *code, const struct vmi_site *site, u32 from, u32 depth)
@@ -382,14 +393,11 @@ static void make_call(struct code *code, const struct vmi_site *site,
 static void make(struct code *code, const struct vmi_site *site, u32 wanted)
 {
 	const struct rom_image *image = rom_addr(rom_image);
-	const struct vmi_call_record *record = at((u32)image + image->about.calls);
+	const struct vmi_call_record *record = record_of(site->call);
 	const struct trap *trap = trap_find(image);
 	const struct trap_stub *stub = trap ? &trap->stub[site->call] : NULL;
-	u32 target, size;
+	u32 target = (u32)image + record->stub, size = record->inline_size;
 
-	record += site->call;
-	target = (u32)image + record->stub;
-	size = record->inline_size;
 	code->size = 0;
 	code->behind = false;
 	code->form = VMI_FORM_ORIGINAL;
@@ -444,7 +452,7 @@ static u32 site_address(const struct vmi_patch *patch, u32 n)
 static u32 row_of(u32 number)
 {
 	const struct rom_image *image = rom_addr(rom_image);
-	const struct vmi_call_record *record = at((u32)image + image->about.calls);
+	const struct vmi_call_record *record = record_of(0);
 	u32 major = image->header.api_version_major, row;
 
 	for (row = 0; row < VMI_CALL_COUNT; row++, record++)
@@ -498,13 +506,6 @@ static bool translation_read(struct vmi_site *site, const struct vmi_annotation 
 	return code == last;
 }
 
-static const struct vmi_call_record *record_of(u32 row)
-{
-	const struct rom_image *image = rom_addr(rom_image);
-
-	return (const struct vmi_call_record *)at((u32)image + image->about.calls) + row;
-}
-
 static bool arguments_make_sense(const struct vmi_site *site)
 {
 	const struct vmi_call_record *record = record_of(site->call);
@@ -520,9 +521,8 @@ static bool arguments_make_sense(const struct vmi_site *site)
 			continue;
 		if (!is_register(from) && from - VMI_FROM_CONSTANT >= VMI_SITE_CONSTANTS)
 			return false;
-		if (i >= ARGUMENT_S1
-			    ? !(record->in & VMI_S1 << (i - ARGUMENT_S1)) || !returns(record)
-			    : !(record->in & 1u << place(i)))
+		if (i >= ARGUMENT_S1 ? i - ARGUMENT_S1 >= stack_arguments(record)
+				     : !(record->in & 1u << place(i)))
 			return false;
 	}
 	if (site->result == VMI_FROM_THERE)
@@ -535,7 +535,7 @@ static bool arguments_make_sense(const struct vmi_site *site)
 static u32 site_read(const struct vmi_patch *patch, u32 n, struct vmi_site *site)
 {
 	const struct vmi_annotation *from = annotation(patch, n);
-	u32 row, words;
+	u32 row;
 
 	if (patch->kind == VMI_PATCH_SITES) {
 		copy(site, site_record(patch, n), sizeof(*site));
@@ -551,8 +551,7 @@ static u32 site_read(const struct vmi_patch *patch, u32 n, struct vmi_site *site
 	site->size = from->native_size;
 	site->call = (u8)row;
 	site->flags = VMI_SITE_NATIVE | VMI_SITE_LIVE;
-	words = record_of(row)->in & VMI_S2 ? 2 : record_of(row)->in & VMI_S1 ? 1 : 0;
-	if (!translation_read(site, from, returns(record_of(row)) ? words : 0))
+	if (!translation_read(site, from, stack_arguments(record_of(row))))
 		return VMI_PATCH_ARGUMENT;
 	return from->translation_size > site->size ? VMI_PATCH_SHORT : VMI_PATCH_DONE;
 }

@@ -58,6 +58,7 @@ $(O)/test-guest/pv/user/%.bin: $(O)/test-guest/pv/user/start.o $(O)/test-guest/p
 	$(Q)objcopy -O binary -j .text -j .rodata -j .data $(@:.bin=.elf) $@
 
 $(O)/test-guest/pv/programs.o: $(PV_PROGRAMS)
+$(O)/test-guest/pv/entry.o: test-guest/pv/ops.h
 $(O)/test-guest/pv/%.o: GUEST_ASFLAGS := -Wa,-I$(O)/test-guest/pv/user
 
 $(O)/test-guest/%.o: test-guest/%.S

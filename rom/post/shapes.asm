@@ -176,7 +176,7 @@ bits 32
 	inline_end
 	end_shape
 
-; Either way ends with the fewest instructions at the end.
+; The way that disables has nothing to look for.
 %macro	set_interrupt_mask 1		; what sets EFLAGS.IF
 	entry
 	test	ah, VMI_IF >> 8

@@ -7,8 +7,14 @@
  * RUN: flat,rom=vmi,cpu={pentium,qemu32},icount
  * RUN: flat,rom=vmi,bare,icount
  * RUN: flat,rom=vmi,cpu=max,icount,patch=off
+ * RUN: {flat,high,pae},rom=vmi,cpu=max,icount,sites
+ * RUN: pae,rom={vmi-13,vmi-6},cpu=max,icount,sites
+ * RUN: pae,rom=vmi,icount,host=svm,trap={irq,all},sites
  * RUN: pae,rom=vmi,icount,host=svm,trap={time,mmu,cpu,irq}
  * RUN: pae,rom={vmi,vmi-13,vmi-6},icount,host=svm,trap=all,cost
+ * RUN-FULL: {flat,high},rom={vmi-13,vmi-6},cpu=max,icount,sites
+ * RUN-FULL: {flat,high},rom=vmi,icount,host=svm,trap={irq,all},sites
+ * RUN-FULL: pae,rom={vmi-13,vmi-6},icount,host=svm,trap={irq,all},sites
  * RUN-FULL: {flat,high},rom={vmi,vmi-13,vmi-6},icount,host=svm,trap=all,cost
  * RUN-FULL: high,rom={vmi,vmi-13,vmi-6},icount,host=svm,trap={none,time,mmu,cpu,irq}
  * RUN-FULL: flat,rom={vmi,vmi-13,vmi-6},icount,host=svm,trap={none,time,mmu,cpu,irq}
@@ -16,6 +22,7 @@
  * RUN-FULL: pae,rom={vmi-13,vmi-6},icount,host=svm,trap={none,time,mmu,cpu,irq}
  *
  * cost: what each call costs, with icount: at best, of all the times that it is tested.
+ * sites: what the ROM puts inline at a call site, in place of the stub.
  * alias: at another linear address, with the ROM area mapped read-only.
  */
 #include "calls.h"
@@ -322,6 +329,49 @@ static void test(u32 address)
 	}
 }
 
+/* A call site, which ends in RET behind it. */
+static struct {
+	u8 code[64], ret;
+} site = { .ret = 0xc3 };
+
+/* Its best form for the call, VMI_FORM_*. */
+static u32 site_form(u32 row)
+{
+	struct vmi_site record = { .address = (u32)site.code, .size = sizeof(site.code) };
+	u8 kept[1 + sizeof(site.code)] = { VMI_FORM_ORIGINAL };
+	struct vmi_patch patch = { .records = (u32)&record,
+				   .count = 1,
+				   .number = 1,
+				   .text = (u32)site.code,
+				   .text_size = sizeof(site.code),
+				   .kept = (u32)kept };
+
+	record.call = (u8)row;
+	memset(site.code, 0xcc, sizeof(site.code));
+	equal(VMI(&rom, PatchSites)(&patch), VMI_PATCH_DONE, "PatchSites");
+	return kept[0];
+}
+
+static void sites(void)
+{
+	u32 i, form, count = 0;
+
+	for (i = 0; i < VMI_CALL_COUNT; i++) {
+		if (VMI_IS_OWN_CALL(i))
+			continue;
+		form = site_form(i);
+		if (form != VMI_FORM_INLINE && form != VMI_FORM_NOPS)
+			continue;
+		count++;
+		call = &calls[i];
+		call_traps = rom_traps(&rom, i);
+		test((u32)site.code);
+		point("%s %s", call->name, form == VMI_FORM_NOPS ? "as NOPs" : "inline");
+	}
+	expect(count >= (rom_traps(&rom, VMI_ID_SetCR0) ? 40 : 90), "%u calls", count);
+	point("of %u calls, %u inline", VMI_CALL_COUNT, count);
+}
+
 void guest_main(void)
 {
 	u32 i, number, type, entry, major = option_number("major", 3);
@@ -334,6 +384,10 @@ void guest_main(void)
 		bail("Init failed");
 	cost_nothing();
 	gdt[SEL_ELSEWHERE / 8] = descriptor(0x5a5a5000, 0xfffff, 0xc093);
+	if (option("sites")) {
+		sites();
+		return;
+	}
 	for (i = 0; i < VMI_CALL_COUNT; i++) {
 		call = &calls[i];
 		call_traps = rom_traps(&rom, i);

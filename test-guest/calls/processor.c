@@ -43,7 +43,8 @@ void test_Init(void)
 /* More of it in reloc.c; here one number and the contract. */
 void test_GetRelocationInfo(void)
 {
-	u32 number = rom_number(&rom, VMI_ID_SetCR3), type = rom.record[VMI_ID_SetCR3].binding & VMI_RELOC_TYPE;
+	u32 number = rom_number(&rom, VMI_ID_SetCR3);
+	u32 type = rom.record[VMI_ID_SetCR3].binding & VMI_RELOC_TYPE;
 
 	go1(rom.major == 6 ? VMI_13_SetCR3 : number);
 	equal(v.out.edx, type, "type");

@@ -76,7 +76,7 @@ check_headers()
 	is "$1: \$PnP product" "$(string "$(u16 $((pnp + 16)))")" "VMI option ROM $version"
 
 	if [ "$2" = 3.0 ]; then
-		is "$1: at most 20 KiB stay behind POST" $((post <= 20480)) 1
+		is "$1: at most 24 KiB stay behind POST" $((post <= 24576)) 1
 		is "$1: licence" "$(string "$(u16 0x16)")" "GPL v2"
 	fi
 

@@ -7,35 +7,37 @@
 #define PV_SYSTEM_CALLS_H
 
 #define SYSTEM_CALLS(X)                                                                            \
-	X(exit)	     /* status */                                                                  \
-	X(fork)	     /* 0, or the child's pid */                                                   \
-	X(exec)	     /* name, argument */                                                          \
-	X(wait)	     /* address of the status: pid */                                              \
+	X(exit) /* status */                                                                       \
+	X(fork) /* 0, or the child's pid */                                                        \
+	X(exec) /* name, argument */                                                               \
+	X(wait) /* address of the status: pid */                                                   \
 	X(getpid)                                                                                  \
 	X(getcpu)                                                                                  \
 	X(yield)                                                                                   \
-	X(sleep)     /* milliseconds */                                                            \
-	X(pipe)	     /* address of two files: to read, to write */                                 \
-	X(read)	     /* file, address, size */                                                     \
-	X(write)     /* file, address, size */                                                     \
-	X(close)     /* file */                                                                    \
-	X(kill)	     /* pid, signal */                                                             \
-	X(signal)    /* signal, handler, what the handler returns to */                            \
+	X(sleep)  /* milliseconds */                                                               \
+	X(pipe)	  /* address of two files: to read, to write */                                    \
+	X(read)	  /* file, address, size */                                                        \
+	X(write)  /* file, address, size */                                                        \
+	X(close)  /* file */                                                                       \
+	X(kill)	  /* pid, signal */                                                                \
+	X(signal) /* signal, handler, what the handler returns to */                               \
 	X(sigreturn)                                                                               \
-	X(map)	     /* pages of zeroes from USER_MAP on; 0: none */                               \
-	X(tls)	     /* base of GS */                                                              \
-	X(time)	     /* address of struct times */                                                 \
-	X(ticks)     /* 0: no alarms on this CPU any more; 1: again */                             \
-	X(ok)	     /* good, name: a test point */                                                \
-	X(bench)     /* name, count, address of a number of cycles */                              \
-	X(memory)    /* free frames */
+	X(map)	  /* pages of zeroes from USER_MAP on; 0: none */                                  \
+	X(tls)	  /* base of GS */                                                                 \
+	X(time)	  /* address of struct times */                                                    \
+	X(ticks)  /* 0: no alarms on this CPU any more; 1: again */                                \
+	X(ok)	  /* good, name: a test point */                                                   \
+	X(bench)  /* name, count, address of a number of cycles */                                 \
+	X(memory) /* free frames */
 
+/* clang-format off */
 enum system_call {
 #define X(name) SYS_##name,
 	SYSTEM_CALLS(X)
 #undef X
 	SYSTEM_CALLS_COUNT
 };
+/* clang-format on */
 
 struct times {
 	unsigned long long cycles, frequency, wall; /* nanoseconds since 1970 */
@@ -46,7 +48,7 @@ struct times {
 #define E_BAD (-1u) /* argument */
 #define E_MEMORY (-2u)
 #define E_SIGNAL (-3u) /* one came; the call has done nothing */
-#define E_NONE (-4u) /* no such child, process, program */
+#define E_NONE (-4u)   /* no such child, process, program */
 
 #define SIGNALS 8
 #define SIG_KILL 1

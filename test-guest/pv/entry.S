@@ -11,6 +11,17 @@
 
 	.text
 
+/* A site that is jumped to, with ESP and registers as IRET and SYSEXIT want them. */
+.macro	pv_jump offset
+771:	jmp	*pv_ops + \offset
+	.pushsection .sites, "a"
+	.long	771b
+	.byte	\offset / 4, 772f - 771b
+	.word	0
+	.popsection
+772:
+.endm
+
 /* struct frame, but for what is pushed before it; EAX points to it. */
 .macro	enter
 	push	%eax

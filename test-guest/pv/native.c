@@ -3,7 +3,7 @@
 #include "pv.h"
 
 /* ------------------------------------------------------------------------
- * The hot six: bodies that native_patch() puts into the sites, too
+ * Instructions. The arguments are in EAX, EDX, ECX and at [ESP + 4].
  */
 
 /* clang-format off */
@@ -12,25 +12,50 @@
 	void native_##name(void);                                                                  \
 	__asm__("native_" #name ":\n\t" code "\n"                                                  \
 		"native_" #name "_end:\n\t" leave)
+#define INSTRUCTION(name, code) BODY(name, code, "ret")
+
 BODY(iret, "iret", "");
 BODY(sysexit, "sti\n\tsysexit", "");
-BODY(save_fl, "pushf\n\tpop %eax", "ret");
-BODY(restore_fl, "push %eax\n\tpopf", "ret");
-BODY(irq_disable, "cli", "ret");
-BODY(irq_enable, "sti", "ret");
-BODY(cpuid, "cpuid", "ret");
-BODY(safe_halt, "sti\n\thlt", "ret");
-/* clang-format on */
+INSTRUCTION(save_fl, "pushf\n\tpop %eax");
+INSTRUCTION(restore_fl, "push %eax\n\tpopf");
+INSTRUCTION(irq_disable, "cli");
+INSTRUCTION(irq_enable, "sti");
+INSTRUCTION(safe_halt, "sti\n\thlt");
+INSTRUCTION(cpuid, "cpuid");
+INSTRUCTION(wrmsr, "wrmsr");
+INSTRUCTION(read_cr0, "mov %cr0, %eax");
+INSTRUCTION(write_cr0, "mov %eax, %cr0");
+INSTRUCTION(read_cr2, "mov %cr2, %eax");
+INSTRUCTION(read_cr3, "mov %cr3, %eax");
+INSTRUCTION(write_cr3, "mov %eax, %cr3");
+INSTRUCTION(read_cr4, "mov %cr4, %eax");
+INSTRUCTION(load_gdt, "lgdt (%eax)");
+INSTRUCTION(load_idt, "lidt (%eax)");
+INSTRUCTION(load_ldt, "lldt %ax");
+INSTRUCTION(load_tr, "ltr %ax");
+INSTRUCTION(write_entry, "mov %ecx, (%eax, %edx, 8)\n\t"
+			 "mov 4(%esp), %ecx\n\tmov %ecx, 4(%eax, %edx, 8)");
+INSTRUCTION(load_esp0, "mov %edx, 4(%eax)");
+INSTRUCTION(outb, "out %al, %dx");
+INSTRUCTION(inb, "in %dx, %al");
+INSTRUCTION(io_delay, "out %al, $0x80");
+INSTRUCTION(set_pte, "mov %eax, (%edx)");
+/* Not present while the words do not belong together. */
+INSTRUCTION(set_pte_long, "movl $0, (%ecx)\n\tmov %edx, 4(%ecx)\n\tmov %eax, (%ecx)");
+INSTRUCTION(flush_tlb, "mov %cr3, %eax\n\tmov %eax, %cr3"); /* nothing is global */
+INSTRUCTION(flush_tlb_single, "invlpg (%eax)");
+INSTRUCTION(nothing, "");
 
+/* The hot six: what native_patch() puts into the sites, too. */
+#define HOT(name) { PV_OP(name), native_##name, native_##name##_end }
 static const struct body {
 	u32 op;
 	void (*start)(void);
 	const u8 *end;
 } bodies[] = {
-#define HOT(name) { PV_OP(name), native_##name, native_##name##_end }
-	HOT(iret),     HOT(sysexit),	 HOT(save_fl),
-	HOT(irq_enable), HOT(irq_disable), HOT(restore_fl),
+	HOT(iret), HOT(sysexit), HOT(save_fl), HOT(irq_enable), HOT(irq_disable), HOT(restore_fl),
 };
+/* clang-format on */
 
 static const struct body *body_of(const struct pv_site *site)
 {
@@ -83,142 +108,6 @@ void pv_fill(u8 *p, u32 size)
 		n = size < ARRAY_SIZE(nops) ? size : ARRAY_SIZE(nops);
 		memcpy(p, nops[n - 1], n);
 	}
-}
-
-/* ------------------------------------------------------------------------
- * The processor and its page tables
- */
-
-static PV void native_wrmsr(u64 value, u32 msr)
-{
-	wrmsr(msr, value);
-}
-
-static PV u32 native_read_cr0(void)
-{
-	return cr0();
-}
-
-static PV void native_write_cr0(u32 value)
-{
-	set_cr0(value);
-}
-
-static PV u32 native_read_cr2(void)
-{
-	return cr2();
-}
-
-static PV u32 native_read_cr3(void)
-{
-	return cr3();
-}
-
-static PV void native_write_cr3(u32 value)
-{
-	set_cr3(value);
-}
-
-static PV u32 native_read_cr4(void)
-{
-	return cr4();
-}
-
-static PV void native_load_gdt(const struct vmi_dtr *dtr)
-{
-	__asm__ volatile("lgdt %0" : : "m"(*dtr));
-}
-
-static PV void native_load_idt(const struct vmi_dtr *dtr)
-{
-	__asm__ volatile("lidt %0" : : "m"(*dtr));
-}
-
-static PV void native_load_ldt(u32 selector)
-{
-	__asm__ volatile("lldt %w0" : : "r"(selector));
-}
-
-static PV void native_load_tr(u32 selector)
-{
-	__asm__ volatile("ltr %w0" : : "r"(selector));
-}
-
-static PV void native_write_entry(void *table, u32 index, u32 low, u32 high)
-{
-	u32 *entry = (u32 *)table + index * 2;
-
-	entry[0] = low;
-	entry[1] = high;
-}
-
-static PV void native_load_esp0(void *tss_, u32 esp0)
-{
-	((u32 *)tss_)[TSS_ESP0] = esp0;
-}
-
-static PV void native_outb(u8 value, u32 port)
-{
-	outb((u16)port, value);
-}
-
-static PV u8 native_inb(u32 unused, u32 port)
-{
-	(void)unused;
-	return inb((u16)port);
-}
-
-static PV void native_io_delay(void)
-{
-	outb(0x80, 0);
-}
-
-static PV void native_set_pte(u32 entry, void *at, u32 flags)
-{
-	(void)flags;
-	*(volatile u32 *)at = entry;
-}
-
-/* No processor may see the new low word with the old high word, so present goes first. */
-static PV void native_set_pte_long(u64 entry, void *at, u32 flags)
-{
-	volatile u32 *word = at;
-
-	(void)flags;
-	word[0] = 0;
-	word[1] = (u32)(entry >> 32);
-	word[0] = (u32)entry;
-}
-
-static PV void native_alloc_page(u32 pfn, u32 flags, u32 clone_pfn, u32 first, u32 count)
-{
-	(void)pfn, (void)flags, (void)clone_pfn, (void)first, (void)count;
-}
-
-static PV void native_release_page(u32 pfn, u32 flags)
-{
-	(void)pfn, (void)flags;
-}
-
-static PV void native_set_linear_mapping(u32 slot, u32 linear, u32 pages, u32 pfn)
-{
-	(void)slot, (void)linear, (void)pages, (void)pfn;
-}
-
-static PV void native_flush_tlb(u32 how)
-{
-	(void)how; /* nothing is global */
-	set_cr3(cr3());
-}
-
-static PV void native_flush_tlb_single(u32 linear)
-{
-	invlpg(linear);
-}
-
-static PV void native_set_lazy_mode(u32 mode)
-{
-	(void)mode;
 }
 
 /* ------------------------------------------------------------------------
@@ -296,7 +185,8 @@ static u64 rtc_seconds(void)
 	/* Days since 1970, in years that begin in March. */
 	if (month <= 2)
 		year--, month += 12;
-	days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month - 457) / 5 + day - 719469;
+	days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month - 457) / 5 + day -
+	       719469;
 	return (u64)days * 86400 + rtc(4) * 3600 + rtc(2) * 60 + rtc(0);
 }
 
@@ -366,50 +256,51 @@ static bool native_start_cpu(u32 apic_id_, void (*function)(void), u32 esp)
  * The table
  */
 
-#define NATIVE(name) .name = (void *)native_##name
+#define OP(name) .name = (void *)native_##name
+#define OP_AS(name, other) .name = (void *)native_##other
 
 struct pv_ops pv_ops = {
-	NATIVE(iret),
-	NATIVE(sysexit),
-	NATIVE(save_fl),
-	NATIVE(restore_fl),
-	NATIVE(irq_disable),
-	NATIVE(irq_enable),
-	NATIVE(safe_halt),
-	NATIVE(cpuid),
-	NATIVE(wrmsr),
-	NATIVE(read_cr0),
-	NATIVE(write_cr0),
-	NATIVE(read_cr2),
-	NATIVE(read_cr3),
-	NATIVE(write_cr3),
-	NATIVE(read_cr4),
-	NATIVE(load_gdt),
-	NATIVE(load_idt),
-	NATIVE(load_ldt),
-	NATIVE(load_tr),
-	.write_gdt_entry = native_write_entry,
-	.write_idt_entry = native_write_entry,
-	NATIVE(load_esp0),
-	NATIVE(outb),
-	NATIVE(inb),
-	NATIVE(io_delay),
-	NATIVE(set_pte),
-	NATIVE(set_pte_long),
-	NATIVE(alloc_page),
-	NATIVE(release_page),
-	NATIVE(set_linear_mapping),
-	NATIVE(flush_tlb),
-	NATIVE(flush_tlb_single),
-	NATIVE(set_lazy_mode),
-	NATIVE(cycle_frequency),
-	NATIVE(cycle_counter),
-	NATIVE(set_alarm),
-	NATIVE(cancel_alarm),
-	NATIVE(wallclock),
-	NATIVE(apic_write),
-	NATIVE(apic_read),
-	NATIVE(start_cpu),
+	OP(iret),
+	OP(sysexit),
+	OP(save_fl),
+	OP(restore_fl),
+	OP(irq_disable),
+	OP(irq_enable),
+	OP(safe_halt),
+	OP(cpuid),
+	OP(wrmsr),
+	OP(read_cr0),
+	OP(write_cr0),
+	OP(read_cr2),
+	OP(read_cr3),
+	OP(write_cr3),
+	OP(read_cr4),
+	OP(load_gdt),
+	OP(load_idt),
+	OP(load_ldt),
+	OP(load_tr),
+	OP_AS(write_gdt_entry, write_entry),
+	OP_AS(write_idt_entry, write_entry),
+	OP(load_esp0),
+	OP(outb),
+	OP(inb),
+	OP(io_delay),
+	OP(set_pte),
+	OP(set_pte_long),
+	OP_AS(alloc_page, nothing),
+	OP_AS(release_page, nothing),
+	OP_AS(set_linear_mapping, nothing),
+	OP(flush_tlb),
+	OP(flush_tlb_single),
+	OP_AS(set_lazy_mode, nothing),
+	OP(cycle_frequency),
+	OP(cycle_counter),
+	OP(set_alarm),
+	OP(cancel_alarm),
+	OP(wallclock),
+	OP(apic_write),
+	OP(apic_read),
+	OP(start_cpu),
 };
 
 void native_start(void)

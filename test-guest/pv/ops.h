@@ -5,7 +5,7 @@
  *
  * The kernel calls an operation as pv_NAME(). That is a call site:
  *
- *	call *pv_ops + offset		6 bytes, and NOPs up to the site's size
+ *	call *pv_ops + offset		6 bytes, and maybe a NOP
  *
  * with the arguments in EAX, EDX, ECX and on the stack, and a struct pv_site says where it is.
  * It works as it stands; who knows something better for this host writes it there.
@@ -13,26 +13,11 @@
 #ifndef PV_OPS_H
 #define PV_OPS_H
 
-#define PV_SIZE 6      /* of a site: call *disp32, jmp *disp32 */
-#define PV_SIZE_LONG 10 /* where the interrupt flag is a variable, or an argument a constant */
-
-/* Offsets for entry.S; ops.h checks them below. */
+/* Offsets for entry.S, checked below. */
 #define PV_IRET 0
 #define PV_SYSEXIT 4
 
-#ifdef __ASSEMBLER__
-
-/* A site that is jumped to. ESP and the registers are as IRET and SYSEXIT want them. */
-.macro	pv_jump offset
-771:	jmp	*pv_ops + \offset
-	.pushsection .sites, "a"
-	.long	771b
-	.byte	\offset / 4, PV_SIZE
-	.word	0
-	.popsection
-.endm
-
-#else
+#ifndef __ASSEMBLER__
 
 #include "guest.h"
 
@@ -119,17 +104,21 @@ extern const struct pv_site pv_sites[], pv_sites_end[];
  * Call sites
  */
 
-#define PV_CALL                                                                                    \
+/* clang-format off */
+#define PV_SITE(nops)                                                                              \
 	"771:\tcall *pv_ops + %c[op]\n"                                                            \
-	"\t.nops %c[size] - 6\n"                                                    \
+	nops "772:\n"                                                                              \
 	"\t.pushsection .sites, \"a\"\n"                                                           \
 	"\t.long 771b\n"                                                                           \
-	"\t.byte %c[op] / 4, %c[size]\n"                                                           \
+	"\t.byte %c[op] / 4, 772b - 771b\n"                                                        \
 	"\t.word %c[live]\n"                                                                       \
 	"\t.popsection"
+/* clang-format on */
+#define PV_CALL PV_SITE("")
+/* 10 bytes, where the interrupt flag is a variable, or an argument a constant */
+#define PV_CALL_LONG PV_SITE("\t.byte 0x8d, 0x74, 0x26, 0x00\n") /* lea 0(%esi), %esi */
 
-#define PV_OPERANDS(name, lives, length)                                                           \
-	[op] "i"(offsetof(struct pv_ops, name)), [live] "i"(lives), [size] "i"(length)
+#define PV_OPERANDS(name, lives) [op] "i"(offsetof(struct pv_ops, name)), [live] "i"(lives)
 
 /* Registers that a function of C's keeps, and all there are. */
 #define PV_LIVE (VMI_B | VMI_SI | VMI_DI)
@@ -141,7 +130,7 @@ extern const struct pv_site pv_sites[], pv_sites_end[];
 		u64 value_;                                                                        \
 		__asm__ volatile(PV_CALL                                                           \
 				 : "=A"(value_)                                                    \
-				 : PV_OPERANDS(name, PV_LIVE, PV_SIZE)                             \
+				 : PV_OPERANDS(name, PV_LIVE)                                      \
 				 : "ecx", "memory", "cc");                                         \
 		value_;                                                                            \
 	})
@@ -150,17 +139,17 @@ extern const struct pv_site pv_sites[], pv_sites_end[];
 		u32 a_ = (u32)(a), d_;                                                             \
 		__asm__ volatile(PV_CALL                                                           \
 				 : "+a"(a_), "=d"(d_)                                              \
-				 : PV_OPERANDS(name, PV_LIVE, PV_SIZE)                             \
+				 : PV_OPERANDS(name, PV_LIVE)                                      \
 				 : "ecx", "memory", "cc");                                         \
 		(u64) d_ << 32 | a_;                                                               \
 	})
-#define pv_call2(name, a, d) pv_call2_size(name, a, d, PV_SIZE)
-#define pv_call2_size(name, a, d, size)                                                            \
+#define pv_call2(name, a, d) pv_call2_site(PV_CALL, name, a, d)
+#define pv_call2_site(site, name, a, d)                                                            \
 	({                                                                                         \
 		u32 a_ = (u32)(a), d_ = (u32)(d);                                                  \
-		__asm__ volatile(PV_CALL                                                           \
+		__asm__ volatile(site                                                              \
 				 : "+a"(a_), "+d"(d_)                                              \
-				 : PV_OPERANDS(name, PV_LIVE, size)                             \
+				 : PV_OPERANDS(name, PV_LIVE)                                      \
 				 : "ecx", "memory", "cc");                                         \
 		(u64) d_ << 32 | a_;                                                               \
 	})
@@ -169,7 +158,7 @@ extern const struct pv_site pv_sites[], pv_sites_end[];
 		u32 a_ = (u32)(a), d_ = (u32)(d), c_ = (u32)(c);                                   \
 		__asm__ volatile(PV_CALL                                                           \
 				 : "+a"(a_), "+d"(d_), "+c"(c_)                                    \
-				 : PV_OPERANDS(name, PV_LIVE, PV_SIZE)                             \
+				 : PV_OPERANDS(name, PV_LIVE)                                      \
 				 : "memory", "cc");                                                \
 	})
 /* And one or two words on the stack: operands are not addressed by ESP, there is a frame pointer. */
@@ -178,7 +167,7 @@ extern const struct pv_site pv_sites[], pv_sites_end[];
 		u32 a_ = (u32)(a), d_ = (u32)(d), c_ = (u32)(c);                                   \
 		__asm__ volatile("push %[s1_]\n" PV_CALL "\n\tadd $4, %%esp"                       \
 				 : "+a"(a_), "+d"(d_), "+c"(c_)                                    \
-				 : [s1_] "ri"(s1), PV_OPERANDS(name, PV_LIVE, PV_SIZE)             \
+				 : [s1_] "ri"(s1), PV_OPERANDS(name, PV_LIVE)                      \
 				 : "memory", "cc");                                                \
 	})
 #define pv_call5(name, a, d, c, s1, s2)                                                            \
@@ -186,8 +175,7 @@ extern const struct pv_site pv_sites[], pv_sites_end[];
 		u32 a_ = (u32)(a), d_ = (u32)(d), c_ = (u32)(c);                                   \
 		__asm__ volatile("push %[s2_]\n\tpush %[s1_]\n" PV_CALL "\n\tadd $8, %%esp"        \
 				 : "+a"(a_), "+d"(d_), "+c"(c_)                                    \
-				 : [s1_] "ri"(s1), [s2_] "ri"(s2),                                 \
-				   PV_OPERANDS(name, PV_LIVE, PV_SIZE)                             \
+				 : [s1_] "ri"(s1), [s2_] "ri"(s2), PV_OPERANDS(name, PV_LIVE)      \
 				 : "memory", "cc");                                                \
 	})
 
@@ -199,35 +187,29 @@ static inline u32 pv_save_fl(void)
 {
 	u32 flags;
 
-	__asm__ volatile(PV_CALL
+	__asm__ volatile(PV_CALL_LONG
 			 : "=a"(flags)
-			 : PV_OPERANDS(save_fl, PV_LIVE_ALL & ~VMI_A, PV_SIZE_LONG)
+			 : PV_OPERANDS(save_fl, PV_LIVE_ALL & ~VMI_A)
 			 : "memory", "cc");
 	return flags;
 }
 
 static inline void pv_restore_fl(u32 flags)
 {
-	__asm__ volatile(PV_CALL
+	__asm__ volatile(PV_CALL_LONG
 			 :
-			 : "a"(flags), PV_OPERANDS(restore_fl, PV_LIVE_ALL, PV_SIZE_LONG)
+			 : "a"(flags), PV_OPERANDS(restore_fl, PV_LIVE_ALL)
 			 : "memory", "cc");
 }
 
 static inline void pv_irq_disable(void)
 {
-	__asm__ volatile(PV_CALL
-			 :
-			 : PV_OPERANDS(irq_disable, PV_LIVE_ALL, PV_SIZE_LONG)
-			 : "memory", "cc");
+	__asm__ volatile(PV_CALL_LONG : : PV_OPERANDS(irq_disable, PV_LIVE_ALL) : "memory", "cc");
 }
 
 static inline void pv_irq_enable(void)
 {
-	__asm__ volatile(PV_CALL
-			 :
-			 : PV_OPERANDS(irq_enable, PV_LIVE_ALL, PV_SIZE_LONG)
-			 : "memory", "cc");
+	__asm__ volatile(PV_CALL_LONG : : PV_OPERANDS(irq_enable, PV_LIVE_ALL) : "memory", "cc");
 }
 
 static inline void pv_cpuid(u32 leaf, u32 r[4])
@@ -236,7 +218,7 @@ static inline void pv_cpuid(u32 leaf, u32 r[4])
 	r[2] = 0;
 	__asm__ volatile(PV_CALL
 			 : "+a"(r[0]), "=b"(r[1]), "+c"(r[2]), "=d"(r[3])
-			 : PV_OPERANDS(cpuid, VMI_SI | VMI_DI, PV_SIZE)
+			 : PV_OPERANDS(cpuid, VMI_SI | VMI_DI)
 			 : "memory", "cc");
 }
 
@@ -254,7 +236,7 @@ static inline void pv_cpuid(u32 leaf, u32 r[4])
 #define pv_load_tr(selector) ((void)pv_call1(load_tr, selector))
 #define pv_write_gdt_entry(table, n, low, high) pv_call4(write_gdt_entry, table, n, low, high)
 #define pv_write_idt_entry(table, n, low, high) pv_call4(write_idt_entry, table, n, low, high)
-#define pv_load_esp0(tss, esp0) ((void)pv_call2_size(load_esp0, tss, esp0, PV_SIZE_LONG))
+#define pv_load_esp0(tss, esp0) ((void)pv_call2_site(PV_CALL_LONG, load_esp0, tss, esp0))
 #define pv_outb(value, port) ((void)pv_call2(outb, value, port))
 #define pv_inb(port) ((u8)pv_call2(inb, 0, port))
 #define pv_io_delay() ((void)pv_call0(io_delay))

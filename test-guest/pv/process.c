@@ -56,7 +56,8 @@ void ready(struct process *p)
 	for (i = 0; i < cpu_count; i++)
 		if (cpus[i].halted) {
 			cpus[i].halted = false;
-			kick(&cpus[i]);
+			if (&cpus[i] != current()->cpu)
+				kick(&cpus[i]);
 			return;
 		}
 }
@@ -285,6 +286,8 @@ void process_exit(u32 status)
 	u32 i;
 
 	if (p == init) {
+		if (status)
+			bail("init exits with %x", status);
 		cpus_report();
 		finish();
 	}

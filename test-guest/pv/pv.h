@@ -3,7 +3,7 @@
  * A small kernel on an operations table (ops.h): processes, pages, pipes, signals, CPUs.
  *
  *	ops.h native.c vmi.c	the table, and who fills it
- *	main.c smp.c time.c	start, processors, alarms
+ *	pv.c smp.c time.c	start, processors, alarms
  *	entry.S system.c	the ways in and out; system calls, faults
  *	memory.c		frames, page tables, copy on write
  *	process.c pipe.c signal.c
@@ -153,8 +153,8 @@ void process_load(struct process *p); /* all of it that is not in its frame or i
 void ready(struct process *p);
 void wait_on(struct queue *queue); /* until wake(), or a signal */
 void wake(struct queue *queue);
-void schedule(void);		      /* somebody else's turn */
-void leave(void);		      /* to user mode: signals, others' turn; returns with interrupts off */
+void schedule(void); /* somebody else's turn */
+void leave(void);    /* to user mode: signals, others' turn; returns with interrupts off */
 void idle(void) __attribute__((noreturn));
 
 /* ------------------------------------------------------------------------
@@ -167,10 +167,10 @@ struct cpu {
 	u32 kernel_stack; /* SYSENTER_ESP points here */
 	u32 number, apic_id;
 	struct process *idle;
-	u32 loaded; /* CR3, maybe of a process that runs elsewhere or nowhere by now */
+	u32 loaded;	   /* CR3, maybe of a process that runs elsewhere or nowhere by now */
 	bool halted, turn; /* somebody else's */
 	volatile u32 drop; /* another CPU waits until this is not loaded any more */
-	u32 ticks, turns;    /* so far: alarms; processes that it switched to */
+	u32 ticks, turns;  /* so far: alarms; processes that it switched to */
 	u64 gdt[SEL_TLS / 8 + 1];
 	u32 tss[26];
 };

@@ -39,7 +39,7 @@ void time_start_cpu(void)
 void time_stop_cpu(void)
 {
 	(void)pv_cancel_alarm((on_irq0() ? VMI_ALARM_WIRED_IRQ0 : VMI_ALARM_WIRED_LVTT) |
-			VMI_CYCLES_AVAILABLE);
+			      VMI_CYCLES_AVAILABLE);
 }
 
 void tick(u32 vector)

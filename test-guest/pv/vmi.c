@@ -9,9 +9,10 @@ static struct rom rom;
  */
 
 enum { REVISION_3, REVISION_13, REVISION_6, REVISIONS };
-#define NO VMI_CALL_COUNT /* the native operation stays */
+#define NATIVE VMI_CALL_COUNT /* the native operation stays */
 
 static u32 revision;
+static struct pv_ops native; /* the table as it was */
 
 /* Of the ROM's call behind an operation: linear, 0 where there is none. */
 static u32 entry[PV_OPS];
@@ -41,13 +42,13 @@ static void write_entry(void *table, u32 index, u32 low, u32 high)
 	((u32 *)table)[index * 2 + 1] = high;
 }
 
-static PV void write_gdt_entry_6(void *table, u32 index, u32 low, u32 high)
+static PV void write_gdt_6(void *table, u32 index, u32 low, u32 high)
 {
 	write_entry(table, index, low, high);
 	ROM(write_gdt_entry, UpdateGDT)(index, index);
 }
 
-static PV void write_idt_entry_6(void *table, u32 index, u32 low, u32 high)
+static PV void write_idt_6(void *table, u32 index, u32 low, u32 high)
 {
 	write_entry(table, index, low, high);
 	ROM(write_idt_entry, UpdateIDT)(index, index);
@@ -68,61 +69,56 @@ static const struct binding {
 	u8 op;
 	u8 row[REVISIONS];
 	void *function[REVISIONS]; /* instead of the ROM's */
-	/* For PatchSites, that instead: VMI_FROM_* for EAX; constant 0 is SEL_DATA. */
-	u8 eax[REVISIONS];
-	bool own; /* on the bare machine, the kernel's code is shorter than the ROM's */
+	u8 eax[REVISIONS]; /* for PatchSites, that instead: VMI_FROM_*; constant 0: SEL_DATA */
+	bool own;	   /* on the bare machine the kernel's code is shorter than the ROM's */
 } bindings[] = {
-#define ROWS(a, b, c) .row = { VMI_ID_##a, VMI_ID_##b, VMI_ID_##c }
-#define ALL(name, call) { PV_OP(name), ROWS(call, call, call) }
-#define NOT_6(name, call) { PV_OP(name), .row = { VMI_ID_##call, VMI_ID_##call, NO } }
-	{ PV_OP(iret), ROWS(IRET, IRET_v13, IRET_v13), .function = { 0, iret_called, iret_called } },
-	ALL(sysexit, SYSEXIT),
-	{ PV_OP(save_fl), ROWS(GetInterruptMask, GetInterruptMask, GetEFLAGS) },
-	ALL(restore_fl, SetInterruptMask),
-	ALL(irq_disable, DisableInterrupts),
-	ALL(irq_enable, EnableInterrupts),
-	ALL(safe_halt, Halt),
-	ALL(cpuid, CPUID),
-	ALL(wrmsr, WRMSR),
-	ALL(read_cr0, GetCR0),
-	ALL(write_cr0, SetCR0),
-	ALL(read_cr2, GetCR2),
-	ALL(read_cr3, GetCR3),
-	ALL(write_cr3, SetCR3),
-	ALL(read_cr4, GetCR4),
-	ALL(load_gdt, SetGDT),
-	ALL(load_idt, SetIDT),
-	ALL(load_ldt, SetLDT),
-	ALL(load_tr, SetTR),
-	{ PV_OP(write_gdt_entry), ROWS(WriteGDTEntry, WriteGDTEntry, UpdateGDT),
-	  .function = { [REVISION_6] = write_gdt_entry_6 } },
-	{ PV_OP(write_idt_entry), ROWS(WriteIDTEntry, WriteIDTEntry, UpdateIDT),
-	  .function = { [REVISION_6] = write_idt_entry_6 } },
-	{ PV_OP(load_esp0), ROWS(UpdateKernelStack, UpdateKernelStack_v13, UpdateKernelStack),
+#define VMI_ID_native NATIVE
+#define BIND(name, a, b, c) .op = PV_OP(name), .row = { VMI_ID_##a, VMI_ID_##b, VMI_ID_##c }
+	{ BIND(iret, IRET, IRET_v13, IRET_v13), .function = { 0, iret_called, iret_called } },
+	{ BIND(sysexit, SYSEXIT, SYSEXIT, SYSEXIT) },
+	{ BIND(save_fl, GetInterruptMask, GetInterruptMask, GetEFLAGS) },
+	{ BIND(restore_fl, SetInterruptMask, SetInterruptMask, SetInterruptMask) },
+	{ BIND(irq_disable, DisableInterrupts, DisableInterrupts, DisableInterrupts) },
+	{ BIND(irq_enable, EnableInterrupts, EnableInterrupts, EnableInterrupts) },
+	{ BIND(safe_halt, Halt, Halt, Halt) },
+	{ BIND(cpuid, CPUID, CPUID, CPUID) },
+	{ BIND(wrmsr, WRMSR, WRMSR, WRMSR) },
+	{ BIND(read_cr0, GetCR0, GetCR0, GetCR0) },
+	{ BIND(write_cr0, SetCR0, SetCR0, SetCR0) },
+	{ BIND(read_cr2, GetCR2, GetCR2, GetCR2) },
+	{ BIND(read_cr3, GetCR3, GetCR3, GetCR3) },
+	{ BIND(write_cr3, SetCR3, SetCR3, SetCR3) },
+	{ BIND(read_cr4, GetCR4, GetCR4, GetCR4) },
+	{ BIND(load_gdt, SetGDT, SetGDT, SetGDT) },
+	{ BIND(load_idt, SetIDT, SetIDT, SetIDT) },
+	{ BIND(load_ldt, SetLDT, SetLDT, SetLDT) },
+	{ BIND(load_tr, SetTR, SetTR, SetTR) },
+	{ BIND(write_gdt_entry, WriteGDTEntry, WriteGDTEntry, UpdateGDT),
+	  .function = { 0, 0, write_gdt_6 } },
+	{ BIND(write_idt_entry, WriteIDTEntry, WriteIDTEntry, UpdateIDT),
+	  .function = { 0, 0, write_idt_6 } },
+	{ BIND(load_esp0, UpdateKernelStack, UpdateKernelStack_v13, UpdateKernelStack),
 	  .function = { load_esp0_ss0, 0, load_esp0_ss0 },
-	  .eax = { VMI_FROM_CONSTANT, 0, VMI_FROM_CONSTANT },
-	  .own = true },
-	ALL(outb, OUTB),
-	ALL(inb, INB),
-	NOT_6(io_delay, IODelay),
-	{ PV_OP(set_pte), ROWS(SetPxE, SetPxE, SetPte) }, /* 13.3; 13.0's has another order */
-	{ PV_OP(set_pte_long), ROWS(SetPxELong, SetPxELong, SetPteLong), .own = true },
-	{ PV_OP(alloc_page), ROWS(AllocatePage, AllocatePage, RegisterPageUsage) },
-	ALL(release_page, ReleasePage),
-	{ PV_OP(set_linear_mapping), ROWS(SetLinearMapping, SetLinearMapping, RegisterPageMapping),
-	  .function = { [REVISION_6] = set_linear_mapping_6 } },
-	{ PV_OP(flush_tlb), ROWS(FlushTLB, FlushTLB, FlushTLB_v6) },
-	ALL(flush_tlb_single, InvalPage),
-	{ PV_OP(set_lazy_mode), .row = { VMI_ID_SetLazyMode, NO, VMI_ID_SetDeferredMode } },
-	NOT_6(cycle_frequency, GetCycleFrequency),
-	NOT_6(cycle_counter, GetCycleCounter),
-	NOT_6(set_alarm, SetAlarm),
-	NOT_6(cancel_alarm, CancelAlarm),
-	NOT_6(wallclock, GetWallclockTime),
-	{ PV_OP(apic_write), .row = { VMI_ID_APICWrite, VMI_ID_APICWrite_v13, NO },
-	  .function = { [REVISION_13] = apic_write_13 } },
-	{ PV_OP(apic_read), .row = { VMI_ID_APICRead, VMI_ID_APICRead_v13, NO },
-	  .function = { [REVISION_13] = apic_read_13 } },
+	  .eax = { VMI_FROM_CONSTANT, 0, VMI_FROM_CONSTANT }, .own = true },
+	{ BIND(outb, OUTB, OUTB, OUTB) },
+	{ BIND(inb, INB, INB, INB) },
+	{ BIND(io_delay, IODelay, IODelay, native) },
+	{ BIND(set_pte, SetPxE, SetPxE, SetPte) }, /* 13.3; 13.0's has another order */
+	{ BIND(set_pte_long, SetPxELong, SetPxELong, SetPteLong), .own = true },
+	{ BIND(alloc_page, AllocatePage, AllocatePage, RegisterPageUsage) },
+	{ BIND(release_page, ReleasePage, ReleasePage, ReleasePage) },
+	{ BIND(set_linear_mapping, SetLinearMapping, SetLinearMapping, RegisterPageMapping),
+	  .function = { 0, 0, set_linear_mapping_6 } },
+	{ BIND(flush_tlb, FlushTLB, FlushTLB, FlushTLB_v6) },
+	{ BIND(flush_tlb_single, InvalPage, InvalPage, InvalPage) },
+	{ BIND(set_lazy_mode, SetLazyMode, native, SetDeferredMode) },
+	{ BIND(cycle_frequency, GetCycleFrequency, GetCycleFrequency, native) },
+	{ BIND(cycle_counter, GetCycleCounter, GetCycleCounter, native) },
+	{ BIND(set_alarm, SetAlarm, SetAlarm, native) },
+	{ BIND(cancel_alarm, CancelAlarm, CancelAlarm, native) },
+	{ BIND(wallclock, GetWallclockTime, GetWallclockTime, native) },
+	{ BIND(apic_write, APICWrite, APICWrite_v13, native), .function = { 0, apic_write_13 } },
+	{ BIND(apic_read, APICRead, APICRead_v13, native), .function = { 0, apic_read_13 } },
 };
 
 static const struct binding *binding_of(u32 op)
@@ -144,7 +140,7 @@ static u32 relocation(u32 row, u32 *eip)
 {
 	u32 type = VMI_RELOC_NONE;
 
-	if (row != NO && rom_number(&rom, row) != VMI_NO)
+	if (row != NATIVE && rom_number(&rom, row) != VMI_NO)
 		*eip = rom_entry(&rom, rom_number(&rom, row), &type);
 	return type;
 }
@@ -215,6 +211,13 @@ static void patch_hot(const struct pv_site *site)
 	pv_fill(p + 5, site->size - 5);
 }
 
+/* What the kernel passes is what the ROM's call takes, or as eax says. */
+static bool is_call(const struct binding *b)
+{
+	return b->row[revision] != NATIVE && (!b->function[revision] || b->eax[revision] ||
+					      b->function[revision] == (void *)iret_called);
+}
+
 #define SITES 256
 #define KEPT 4096
 
@@ -234,13 +237,16 @@ static void patch_all(void)
 	};
 	vmi_PatchSites_fn *patch_sites = VMI(&rom, PatchSites);
 	const struct pv_site *site;
-	u32 size = 0, result;
+	u32 size = 0, result, op;
 
+	/* What the ROM leaves as it was is native then. */
+	for (op = 0; op < PV_OPS; op++)
+		if (binding_of(op)->own)
+			((void **)&pv_ops)[op] = ((void **)&native)[op];
 	for (site = pv_sites; site < pv_sites_end; site++) {
 		const struct binding *b = binding_of(site->op);
 
-		if (b->row[revision] == NO ||
-		    (site->op != PV_OP(iret) && b->function[revision] && !b->eax[revision]))
+		if (!is_call(b))
 			continue;
 		size += 1 + site->size;
 		if (patch.count == SITES || size > KEPT)
@@ -260,8 +266,7 @@ static void patch_all(void)
 	ok(!result, "PatchSites: %u, at %u of %u sites", result, patch.refused, patch.count);
 	print("# %u sites: %u as they were, %u NOPs, %u inline, %u CALL, %u JMP\n", patch.count,
 	      patch.forms[VMI_FORM_ORIGINAL], patch.forms[VMI_FORM_NOPS],
-	      patch.forms[VMI_FORM_INLINE], patch.forms[VMI_FORM_CALL],
-	      patch.forms[VMI_FORM_JUMP]);
+	      patch.forms[VMI_FORM_INLINE], patch.forms[VMI_FORM_CALL], patch.forms[VMI_FORM_JUMP]);
 }
 
 /* ------------------------------------------------------------------------
@@ -274,6 +279,7 @@ static void bind(void)
 	const struct binding *b;
 	u32 eip;
 
+	native = pv_ops;
 	for (b = bindings; b < bindings + ARRAY_SIZE(bindings); b++) {
 		switch (relocation(b->row[revision], &eip)) {
 		case VMI_RELOC_CALL:

@@ -134,7 +134,12 @@ void software_exit(struct vcpu *cpu)
 	struct insn insn;
 
 	if (!insn_decode(cpu, &insn))
-		stop(cpu, "a software interrupt, by an instruction that is not known");
+		insn.opcode = 0;
+	/* A guest may have written something else there by now: a call site, while it changes. */
+	if (vmcb->exit_code == EXIT_EXCEPTION + EXCEPTION_BP && insn.opcode != OP_INT3) {
+		insn.opcode = OP_INT3;
+		insn.length = 1;
+	}
 	switch (insn.opcode) {
 	case OP_INT3:
 		vector = EXCEPTION_BP;

@@ -7,5 +7,9 @@
 # shellcheck source=test-guest/host/tap.sh
 . "$(dirname "$0")/../tap.sh"
 
-ok "goals" bench/run check
+if output=$(bench/run check 2>&1); then
+	pass "goals"
+else
+	fail "goals" "$(tail -n 20 <<< "$output")"
+fi
 done_testing

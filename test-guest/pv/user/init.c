@@ -54,14 +54,19 @@ static u32 milliseconds(u64 cycles)
  */
 
 static volatile u32 word = 1, page[1024];
+static struct times kernel_writes __attribute__((aligned(4096)));
 
 static u32 changes_word(u32 value)
 {
 	u32 before = word;
+	volatile u64 *cycles = &kernel_writes.cycles;
+	bool good = !*cycles;
 
+	time(&kernel_writes);
+	good = good && *cycles;
 	word = value;
 	page[0] = value;
-	return before == 1 && word == value && page[0] == value ? 10 : 11;
+	return good && before == 1 && word == value && page[0] == value ? 10 : 11;
 }
 
 static void copy_on_write(void)
@@ -180,6 +185,22 @@ static u32 has_tls(u32 value)
 		__asm__ volatile("mov %%gs:0, %0" : "=r"(got));
 		if (got != value)
 			return 0;
+	}
+	return 1;
+}
+
+/* Between any two steps this process may come to another processor. */
+static u32 wanders(u32 pages)
+{
+	u32 base = map(pages), i, j;
+
+	for (i = 0; i < pages; i++) {
+		for (j = 0; j < pages; j++)
+			if (*(volatile u32 *)(base + j * 4096) != (j < i ? j + 1 : 0))
+				return 0;
+		sleep(1);
+		*(volatile u32 *)(base + i * 4096) = i + 1;
+		sleep(1);
 	}
 	return 1;
 }
@@ -530,6 +551,17 @@ static void benchmarks(u32 which)
 	ticks(true);
 }
 
+/* The pages that this program is going to have anyhow. */
+static void touch(void)
+{
+	extern volatile u8 _start[], _end[];
+	volatile u8 *p, stack[8192];
+
+	for (p = _start; p < _end; p += 4096)
+		*p = *p;
+	stack[0] = stack[4096] = 0;
+}
+
 u32 user_main(u32 argument)
 {
 	struct times times;
@@ -548,12 +580,14 @@ u32 user_main(u32 argument)
 		benchmarks(argument);
 		return 0;
 	}
-	copy_on_write();
+	touch();
 	free = memory();
+	copy_on_write();
 	many_children();
 	programs();
 	bad_pointers();
 	ok(run(maps, 0) == 1, "64 MiB of pages");
+	ok(run(wanders, 20) == 1, "every processor sees the same pages");
 	entries();
 	producer_and_consumer();
 	chain();

@@ -64,8 +64,7 @@ void signal_restorer(void);
 __asm__("signal_restorer:\n"
 	"mov $signal_return_call, %eax\n"
 	"int $0x80\n");
-#define signal(number, handler)                                                                    \
-	call(SYS_signal, number, (u32)(handler), (u32)signal_restorer)
+#define signal(number, handler) call(SYS_signal, number, (u32)(handler), (u32)signal_restorer)
 
 static inline u64 rdtsc(void)
 {

@@ -7,6 +7,20 @@
  *	pv=hot		but for the six hottest, as Linux does it
  *	pv=patched	all sites are as the ROM wants them; the default
  *	bench=NAME	benchmarks in place of the tests: one of BENCHMARKS, or all
+ *
+ * RUN: {high,pae},rom={none,vmi,vmi-13,vmi-6},smp=4
+ * RUN: pae,rom=vmi,pv={native,unpatched,hot},smp=2
+ * RUN: high,rom={vmi-13,vmi-6},pv={unpatched,hot}
+ * RUN: {high,pae},rom=vmi,host=svm,trap=all,smp=4
+ * RUN: high,rom={vmi-13,vmi-6},host=svm,trap=all,smp=2
+ * RUN: high,rom=vmi,host=svm,trap={time,mmu}
+ * RUN: pae,rom=vmi,host=svm,trap={none,cpu,irq}
+ * RUN: pae,rom=vmi,host=svm,trap=all,pv={unpatched,hot}
+ * RUN: pae,rom=vmi,machine=bochs,smp=2
+ * RUN: pae,rom=vmi,icount,bench
+ * RUN-FULL: {high,pae},rom={none,vmi,vmi-13,vmi-6},pv={native,unpatched,hot,patched},smp={1,3}
+ * RUN-FULL: {high,pae},rom={vmi,vmi-13,vmi-6},host=svm,trap={none,time,mmu,cpu,irq,all},smp={1,4}
+ * RUN-FULL: {high,pae},rom=vmi,host=svm,trap=all,pv={native,unpatched,hot},smp={1,4}
  */
 #include "pv.h"
 
