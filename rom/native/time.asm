@@ -43,11 +43,12 @@ KVMCLOCK_STABLE	equ 0x29
 	xor	eax, eax
 	xor	edx, edx
 .tsc:
-	inline_end
+	endinline
 
-; Where it is kvmclock, POST has the stub begin with a jump to here (clock_bind): the
-; first CPU's page, where the host says that one page does for all, without asking which
-; CPU this is; or rom_cycle_counter().
+; Where it is kvmclock, POST has the stub begin with a jump to here, right behind it
+; (clock_bind): the first CPU's page, where the host says that one page does for all,
+; without asking which CPU this is; or rom_cycle_counter().
+kvmclock_counter:
 	push	ebx
 	push	ecx
 	call	.here
@@ -98,7 +99,6 @@ KVMCLOCK_STABLE	equ 0x29
 .long:	pop	ecx
 	pop	ebx
 	to_c	rom_cycle_counter, edx_eax, cli
-	endstub
 
 ; In:	EAX = flags, ECX:EDX = expiry, [esp+4] = period low, [esp+8] = high
 ; Out:	nothing

@@ -84,14 +84,14 @@ void clock_choose(struct clock *clock, bool kvmclock)
 		clock->kind = CLOCK_vmport;
 }
 
-/* GetCycleCounter's code for the TSC may stand at a call site; kvmclock's is behind its RET. */
+/* GetCycleCounter's code for the TSC may stand at a call site; kvmclock's is behind it. */
 void clock_bind(struct rom_image *image, u32 kind)
 {
 	struct vmi_call_record *record =
 		(struct vmi_call_record *)at((u32)image + image->about.calls) +
 		VMI_ID_GetCycleCounter;
 	u32 *code = at((u32)image + record->stub), *word = (u32 *)&record->stub;
-	u32 jump = 0xeb | (record->inline_size - 1u) << 8; /* short, over so much and RET */
+	u32 jump = 0xeb | (record->stub_size - 2u) << 8; /* short */
 
 	if (kind != CLOCK_kvmclock)
 		return;
