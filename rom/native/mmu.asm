@@ -230,9 +230,8 @@
 	cli
 	mov	eax, cr4
 	mov	ecx, eax
-	and	ecx, ~0x80
-	cmp	ecx, eax
-	je	%%no_global
+	btr	ecx, 7
+	jnc	%%no_global
 	mov	cr4, ecx
 	mov	cr4, eax
 	jmp	%%done
