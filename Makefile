@@ -58,7 +58,7 @@ install: images vmm
 	install -m 644 $(ROM_IMAGES:%=$(O)/%) $(DESTDIR)$(DATADIR)/qemu
 	install -m 644 $(O)/vmm-svm.elf $(DESTDIR)$(DATADIR)/vmi
 	install -m 644 include/vmi_abi.h $(DESTDIR)$(PREFIX)/include
-	install -m 644 README.md LICENSE docs/*.md $(DESTDIR)$(DATADIR)/doc/vmi
+	install -m 644 README.md LICENSE docs/*.md docs/*.svg docs/*.csv $(DESTDIR)$(DATADIR)/doc/vmi
 
 uninstall:
 	rm -rf $(INSTALLED:%=$(DESTDIR)%)

@@ -1,22 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What each call costs by each binding. Under -icount shift=0 the TSC counts
- *instructions, those of a VMM too; stepping with TF counts those of the guest.
- *bench/run makes tables of the lines:
+ * What each call costs by each binding. Under -icount shift=0 the TSC counts instructions,
+ * those of a VMM too; stepping with TF counts those of the guest. bench/run makes tables of
+ * the lines:
  *
- *	bench: CALL BINDING instructions NOPS TRAPS ALL
- *	batch: WRITES BINDING instructions NOPS TRAPS ALL
+ *	bench: CALL BINDING INSTRUCTIONS NOPS TRAPS ALL FORM
+ *	batch: WRITES BINDING INSTRUCTIONS NOPS TRAPS ALL FORM
  *
- * all of them without what surrounds the call; "-" was not counted. Options:
- *call=NAME.
+ * all of them without what surrounds the call; "-" was not counted. call=NAME: that one only.
  */
 #include "guest.h"
 
 /*
- * X(row, EAX, EDX, ECX, EBX, ESI, code): with what a call is made, where not
- * all is 0, and the shortest code of a guest without VMI to the same effect,
- * for the processor at hand and with the result in any register. S1 is in EBX,
- * S2 in ESI: what a call wants on the stack is pushed.
+ * X(row, EAX, EDX, ECX, EBX, ESI, code): with what a call is made, where not all is 0, and the
+ * shortest code of a guest without VMI to the same effect, for the processor at hand and with
+ * the result in any register. S1 is in EBX, S2 in ESI: what a call wants on the stack is pushed.
  */
 /* clang-format off */
 #define RELOAD \
@@ -233,8 +231,8 @@ static bool nop(const u8 *p)
 }
 
 /*
- * EIP is of the next instruction. No step comes between STI, MOV to SS or
- * (TCG's) PAUSE and the one behind it.
+ * EIP is of the next instruction. No step comes between STI, MOV to SS or (TCG's) PAUSE and
+ * the one behind it.
  */
 static void step(const struct trap *trap)
 {
@@ -311,8 +309,7 @@ static void least(u32 *value, u32 measured)
 		*value = measured;
 }
 
-/* From entry on, with what surrounds it; of the code up to end NOPs are
- * counted. */
+/* From entry on, with what surrounds it; of the code up to end NOPs are counted. */
 static struct cost measure(enum vmi_call call, const u8 *entry, const u8 *end)
 {
 	struct cost cost = { NONE, NONE, NONE, NONE };
@@ -336,7 +333,7 @@ static struct cost measure(enum vmi_call call, const u8 *entry, const u8 *end)
 		if (sleeps(call)) {
 			for (p = entry; p < end && !nop(p); p++)
 				;
-			cost.nops = p < end; /* the last one, if any */
+			cost.nops = p < end; /* behind HLT there is one at most */
 			continue;
 		}
 		arguments(call, EFLAGS_1 | EFLAGS_TF);
@@ -406,8 +403,7 @@ static u32 stack_words(enum vmi_call call)
 	return !!(calls[call].in & VMI_S1) + !!(calls[call].in & VMI_S2);
 }
 
-/* As a guest does that patches itself: push ESI, EBX; CALL or JMP; drop them.
- */
+/* As a guest does that patches itself: push ESI, EBX; CALL or JMP; drop them. */
 static u8 *by_hand(u8 *p, enum vmi_call call, bool indirect)
 {
 	u32 words = stack_words(call);
@@ -429,8 +425,7 @@ static u8 *by_hand(u8 *p, enum vmi_call call, bool indirect)
 
 #define SITE_MOST 64
 
-/* By the ROM, so many bytes at p: the form, or VMI_FORMS where they are too
- * few. */
+/* By the ROM, so many bytes at p: the form, or VMI_FORMS where they are too few. */
 static u32 patch_site(u8 *p, u8 size, enum vmi_call call, u16 live)
 {
 	vmi_PatchSites_fn *patch_sites = (void *)table[VMI_ID_PatchSites];
@@ -545,8 +540,8 @@ static void bench_call(enum vmi_call call)
 	struct cost around, cost;
 	u32 instructions, form;
 	enum binding binding;
-	u8 *end;
 	const char *why = not_measured[call];
+	u8 *end;
 
 	if (sleeps(call) && option("svm"))
 		why = "HLT itself is the VMM's";
@@ -576,11 +571,11 @@ static void bench_batch(u32 writes)
 	enum binding binding;
 	struct cost around = {}, cost;
 	u8 *p, *loop, *end;
-	u32 form;
+	u32 form, lazy_form;
 
 	for (binding = BY_NOTHING; binding < BINDINGS; binding++) {
 		p = emit_word(code, MOV_EAX, VMI_LAZY_MMU);
-		p = place(p, VMI_ID_SetLazyMode, binding, live, &form);
+		p = place(p, VMI_ID_SetLazyMode, binding, live, &lazy_form);
 		p = emit_word(p, MOV_EDI, writes);
 		p = emit_word(p, MOV_ESI, (u32)entries);
 		loop = p;
@@ -590,7 +585,7 @@ static void bench_batch(u32 writes)
 		p = emit(p, "\x83\xc6\x04\x4f\x75", 5); /* add esi, 4; dec edi; jnz */
 		*p = (u8)(loop - (p + 1));
 		p = emit_word(p + 1, MOV_EAX, VMI_LAZY_NONE);
-		end = place(p, VMI_ID_SetLazyMode, binding, live, &form);
+		end = place(p, VMI_ID_SetLazyMode, binding, live, &lazy_form);
 		*end = RET;
 		memset(entries, 0, sizeof(entries));
 		cost = measure(VMI_ID_SetPxE, code, end);
@@ -625,10 +620,9 @@ void guest_main(void)
 	on_step(step);
 	for (call = 0; call < VMI_CALL_COUNT; call++)
 		table[call] = entry_of(call);
-	for (call = 0; call < VMI_CALL_COUNT; call++) {
+	for (call = 0; call < VMI_CALL_COUNT; call++)
 		if (!only || strsame(only, call_name[call]))
 			bench_call(call);
-	}
 	if (!only) {
 		bench_batch(128);
 		bench_batch(BATCH);

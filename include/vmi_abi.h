@@ -550,7 +550,8 @@
  *	JUMP		JMP rel32, where the convention is VMI_CONV_JUMP
  *
  * A site behaves as its call does; OSZAPC are lost, every register that is not an output
- * is preserved if it is in the record's live, or if no argument had to be moved there.
+ * is preserved if it is in the record's live, or if no argument had to be moved there. Where
+ * the result is wanted in another register, that is the output in place of EAX.
  */
 #define VMI_FORM_ORIGINAL 0
 #define VMI_FORM_NOPS 1
@@ -574,9 +575,9 @@
 #define VMI_PATCH_CALL 2     /* the record names a call that there is not */
 #define VMI_PATCH_SHORT 3    /* a CALL, with what its arguments need, does not fit */
 #define VMI_PATCH_TEXT 4     /* not inside text */
-#define VMI_PATCH_OVERLAP 5  /* with another record's site */
+#define VMI_PATCH_OVERLAP 5  /* with any other record of the table */
 #define VMI_PATCH_ARGUMENT 6 /* an argument, a result or a translation that makes no sense */
-#define VMI_PATCH_LIVE 7     /* sync is given, but a CPU may have to return into the site */
+#define VMI_PATCH_LIVE 7 /* sync is given, and something is behind a CALL; or no VMI_SITE_LIVE */
 
 /* vmi_site.flags */
 #define VMI_SITE_NATIVE 1 /* the original is what the bare processor needs */
@@ -1011,11 +1012,12 @@ VMI_ASSERT(site_size, sizeof(struct vmi_site) == VMI_SITE_SIZE);
  *	void VMI_REGPARM sync(vmi_u32 address, vmi_u32 size, vmi_u32 argument)
  *
  * which returns when every other CPU has, since it was called, run a serializing
- * instruction at a moment when neither its EIP nor one that it is going to return to was
- * above address and below address + size. The first byte of a site is INT3 meanwhile. A
- * breakpoint there is to be tried again (EIP - 1) until it is gone; it counts as such a
- * moment, and has to where the CPU has interrupts off. Three calls of sync a site, one site
- * after the other.
+ * instruction at a moment when neither its EIP, nor one that it or a task that was
+ * preempted is going to return to, was above address and below address + size. The first
+ * byte of a site is INT3 meanwhile. A breakpoint there is to be tried again (EIP - 1) until
+ * it is gone; it counts as such a moment, and has to where the CPU has interrupts off. The
+ * CPU that calls PatchSites must not come to the site itself: no handler that uses it runs
+ * there. Three calls of sync a site, one site after the other.
  */
 struct vmi_patch {
 	vmi_u32 records; /* linear address */

@@ -5,11 +5,13 @@
  * that is inside the site does not count, and is told again. Every other time they run the
  * sites step by step.
  *
- * RUN: {flat,pae},rom=vmi,smp=4,icount
- * RUN: high,rom={vmi-13,vmi-6},smp=4,icount
- * RUN: flat,rom=vmi,smp=4,switches=60
+ * RUN: pae,rom=vmi,smp=4,icount
+ * RUN: flat,rom=vmi,smp=4,icount,switches=2000
+ * RUN: high,rom={vmi-13,vmi-6},smp=4,icount,switches=2000
  * RUN: pae,rom=vmi,smp=4,icount,host=svm,trap=all,switches=600
  * RUN: high,rom=vmi,smp=4,icount,host=svm,trap=irq,switches=600
+ * RUN: flat,rom=vmi,smp=4,switches=60
+ * RUN: pae,rom=vmi,smp=4,host=svm,trap=all,switches=30
  * RUN-FULL: pae,rom=vmi,smp=4,icount,host=svm,trap=all,time=600
  *
  * switches=N	[10000]
@@ -264,7 +266,7 @@ static volatile struct {
 static u32 syncs;
 
 /*
- * QEMU before 8.1 may translate code while another CPU writes it, and keep what was there; a
+ * Parallel TCG (QEMU 7.2) may translate code while another CPU writes it, and keep that; a
  * store makes it look again. Of a processor CPUID is enough.
  */
 static void serialize(u32 address)

@@ -2,10 +2,13 @@
 /*
  * PatchSites: sites in memory of this guest's, rewritten to every form, run, and put back.
  *
- * RUN: {flat,high,pae},rom={vmi,vmi-13,vmi-6}
- * RUN: pae,rom={vmi,vmi-13,vmi-6},host=svm,trap=all
- * RUN: {flat,high},rom=vmi,host=svm,trap=all
- * RUN: pae,rom=vmi,host=svm,trap={none,irq}
+ * RUN: {flat,pae},rom=vmi
+ * RUN: high,rom={vmi,vmi-13,vmi-6}
+ * RUN: pae,rom=vmi,host=svm,trap={irq,all}
+ * RUN-FULL: {flat,pae},rom={vmi-13,vmi-6}
+ * RUN-FULL: pae,rom={vmi-13,vmi-6},host=svm,trap=all
+ * RUN-FULL: {flat,high},rom=vmi,host=svm,trap=all
+ * RUN-FULL: pae,rom=vmi,host=svm,trap=none
  */
 #include "guest.h"
 
@@ -467,7 +470,7 @@ static void play(const struct trap *interrupted)
 	trap->eip = (u32)&ret;
 }
 
-static struct cpu_state random_state_of_cpu(void)
+static struct cpu_state random_registers(void)
 {
 	struct cpu_state state = { .eflags = EFLAGS_1, .ds = SEL_DATA, .es = SEL_DATA };
 	u32 i;
@@ -561,7 +564,7 @@ static bool registers_behind(const struct vmi_site *site, const struct invoke *v
 
 static bool arguments_arrive(const struct vmi_site *site)
 {
-	struct invoke v = { .target = site->address, .jump = 1, .in = random_state_of_cpu() };
+	struct invoke v = { .target = site->address, .jump = 1, .in = random_registers() };
 	u32 in = rows[site->call].in, i;
 	bool good = true;
 
@@ -604,7 +607,7 @@ static void describe(const struct vmi_site *site)
 	print("\n");
 }
 
-#define ROUNDS 40
+#define ROUNDS 20
 
 static void arguments(void)
 {
@@ -819,7 +822,7 @@ static void inline_code(void)
 	for (round = 0; round < ROUNDS; round++) {
 		start();
 		for (i = 0; i < ARRAY_SIZE(operations); i++) {
-			v[i] = (struct invoke){ .in = random_state_of_cpu() };
+			v[i] = (struct invoke){ .in = random_registers() };
 			v[i].in.eflags = EFLAGS_1 | flags[round % ARRAY_SIZE(flags)];
 			place(add(operations[i].row, SIZE_MOST), &operations[i], &v[i]);
 		}
@@ -1264,7 +1267,7 @@ static void rfc_kernel(void)
 	for (i = 0; i < count; i++) {
 		v[i] = (struct invoke){ .target = sites[i].address,
 					.jump = 1,
-					.in = random_state_of_cpu() };
+					.in = random_registers() };
 		v[i].in.esi = code[which[i]].esi;
 		for (k = 0; k < 3; k++)
 			if (rows[sites[i].call].in & argument_bit[k])

@@ -79,7 +79,7 @@ void wake(struct queue *queue)
  * Turns
  */
 
-/* All that changes with the process, but for the stack: the host may do it at once. */
+/* What changes with the process: lazy, so that a host may do all of it in one go. */
 void process_load(struct process *p)
 {
 	struct cpu *cpu = p->cpu;

@@ -137,7 +137,7 @@ void cpus_start(u32 count)
 
 	for (i = 0; i < count; i++) {
 		cpu = &cpus[i];
-		cpu->number = cpu->apic_id = i;
+		cpu->number = cpu->apic_id = i; /* as QEMU numbers them */
 		cpu->idle = process_idle();
 		cpu->idle->cpu = cpu;
 	}

@@ -135,15 +135,7 @@ void software_exit(struct vcpu *cpu)
 
 	if (!insn_decode(cpu, &insn))
 		insn.opcode = 0;
-	/* A guest may have written something else there by now: a call site, while it changes. */
-	if (vmcb->exit_code == EXIT_EXCEPTION + EXCEPTION_BP && insn.opcode != OP_INT3) {
-		insn.opcode = OP_INT3;
-		insn.length = 1;
-	}
 	switch (insn.opcode) {
-	case OP_INT3:
-		vector = EXCEPTION_BP;
-		break;
 	case OP_INTO:
 		vector = EXCEPTION_OF;
 		break;
@@ -151,8 +143,12 @@ void software_exit(struct vcpu *cpu)
 		vector = insn.modrm;
 		type = EVENT_SOFTWARE;
 		break;
-	default:
-		stop(cpu, "a software interrupt, by opcode %x", insn.opcode);
+	case OP_INT3:
+		vector = EXCEPTION_BP;
+		break;
+	default: /* a breakpoint that another CPU has taken away since */
+		vector = EXCEPTION_BP;
+		insn.length = 1;
 	}
 	gate = read_gate(cpu, vector);
 	if ((vmcb->cr0 & CR0_PE) && (!GATE_TYPE(gate) || GATE_DPL(gate) < vmcb->cpl)) {

@@ -558,7 +558,7 @@ static void touch(void)
 	volatile u8 *p, stack[8192];
 
 	for (p = _start; p < _end; p += 4096)
-		*p = *p;
+		__asm__ volatile("orb $0, %0" : "+m"(*p));
 	stack[0] = stack[4096] = 0;
 }
 
