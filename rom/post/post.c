@@ -320,7 +320,7 @@ bool post_main(struct rom_image *image, struct post *post)
 		   clock_name(state->clock.kind));
 	clock_bind(image, state->clock.kind);
 	bind(image, state);
-	trap = trap_start(image, post);
+	trap = trap_start(image, post); /* keeps what the records say of the native stubs */
 	shrink(image);
 	if (!state->quiet)
 		banner(&line, image, post, trap);
