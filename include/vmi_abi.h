@@ -1093,7 +1093,7 @@ struct vmi_shared {
 	vmi_u32 interrupts; /* VMI_IF or 0 */
 	vmi_u32 pending;
 	vmi_s32 queue_next; /* offset from VMI_SHARED_END */
-	vmi_u32 defer;	    /* VMI_DEFER_*: the guest writes it */
+	vmi_u32 defer;	    /* VMI_DEFER_*; other bits mean nothing: the guest writes it */
 	vmi_u32 pad[12];
 	/* The VMM writes: as the calls Get* say. */
 	vmi_u32 cr0, cr2, cr3, cr4;

@@ -97,6 +97,8 @@ static u64 wall(struct state *state)
 
 	if (!state || !state->clock.hz)
 		return 0;
+	if (state->clock.kind == CLOCK_tsc) /* nothing is written, no CPU is asked for */
+		return clock_wall(state, NULL);
 	while (__atomic_exchange_n(&state->clock.lock, 1, __ATOMIC_ACQUIRE))
 		__asm__ volatile("pause");
 	ns = clock_wall(state, cpu_self(state));
@@ -115,5 +117,7 @@ u32 rom_wallclock_updated(void)
 {
 	struct state *state = state_find();
 
+	if (!state || state->clock.kind == CLOCK_tsc)
+		return 0;
 	return wall(state) && __atomic_exchange_n(&state->clock.stepped, 0, __ATOMIC_RELAXED);
 }

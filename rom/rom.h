@@ -461,6 +461,7 @@ bool trap_install(struct rom_image *image, u32 memory, const struct trap_way *wa
 /* rom/post/clock.c */
 void clock_choose(struct clock *clock, bool kvmclock);
 void clock_start(struct state *state);
+void clock_bind(struct rom_image *image, u32 kind);
 const char *clock_name(u32 kind);
 /* The first CPUID leaf of the hypervisor with that signature; 0: there is none. */
 u32 hypervisor_leaf(u32 ebx, u32 ecx, u32 edx);

@@ -149,7 +149,9 @@ static u32 rounds;
 /* What they share. */
 static volatile u32 io_lock, section_lock[2], section[2];
 static u32 swapped;
-static u64 swapped_long __attribute__((aligned(8))), set_long __attribute__((aligned(8)));
+static u64 swapped_long __attribute__((aligned(8)));
+static u64 present_long __attribute__((aligned(8)));   /* all write it */
+static u64 own_long[CPUS] __attribute__((aligned(8))); /* one CPU writes each */
 static u64 frequency;
 static bool own_clock; /* counters that are not the TSC: the VMM's */
 static u64 relocation[VMI_CALL_COUNT];
@@ -923,40 +925,51 @@ TORTURE(SetPte)
 	wrote(c, value);
 }
 
-/* One entry for all: each value has its partner in the high word. */
-static void set_shared(struct cpu *c, u32 call)
+/* Each value has its partner in the high word. */
+static void set_long(struct cpu *c, u32 call, u64 *entry, u32 low)
 {
-	u32 low = random(c);
 	struct registers *in = prepare(c, call);
 
 	in->eax = low;
 	in->edx = partner(low);
-	in->ecx = (u32)&set_long;
+	in->ecx = (u32)entry;
 	c->frame.word[0] = VMI_PAGE_PT;
 	go_call(c, call, 0);
-	ONE(GetPxELong, (u32)&set_long);
-	check(c, c->frame.out.edx, partner(c->frame.out.eax), "an entry's high word");
+}
+
+static void get_long(struct cpu *c, u64 *entry)
+{
+	ONE(GetPxELong, (u32)entry);
+	if (c->frame.out.eax & PTE_P)
+		check(c, c->frame.out.edx, partner(c->frame.out.eax), "an entry's high word");
+}
+
+static void set_and_get_long(struct cpu *c, u32 call)
+{
+	set_long(c, call, &present_long, random(c) | PTE_P);
+	get_long(c, &present_long);
+	set_long(c, call, &own_long[c->index], random(c));
+	get_long(c, &own_long[random(c) % cpus]);
 }
 
 TORTURE(SetPxELong)
 {
-	set_shared(c, VMI_ID_SetPxELong);
+	set_and_get_long(c, VMI_ID_SetPxELong);
 }
 
 TORTURE(SetPxELong_v13)
 {
-	set_shared(c, VMI_ID_SetPxELong_v13);
+	set_and_get_long(c, VMI_ID_SetPxELong_v13);
 }
 
 TORTURE(SetPteLong)
 {
-	set_shared(c, VMI_ID_SetPteLong);
+	set_and_get_long(c, VMI_ID_SetPteLong);
 }
 
 TORTURE(GetPxELong)
 {
-	ONE(GetPxELong, (u32)&set_long);
-	check(c, c->frame.out.edx, partner(c->frame.out.eax), "an entry's high word");
+	get_long(c, &present_long);
 }
 
 TORTURE(UpdatePxE)
@@ -1599,7 +1612,8 @@ static void share(void)
 
 	frequency = VMI(&rom, GetCycleFrequency)();
 	own_clock = rom_traps(&rom, VMI_ID_GetCycleCounter);
-	set_long = swapped_long = (u64)partner(0) << 32;
+	swapped_long = (u64)partner(0) << 32;
+	present_long = (u64)partner(PTE_P) << 32 | PTE_P;
 	for (i = 0; i < VMI_CALL_COUNT; i++) {
 		u32 number = rom_number(&rom, i);
 

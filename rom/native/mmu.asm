@@ -115,11 +115,15 @@
 	jnz	%%again
 %endmacro
 
-; One store of 8 bytes: no other processor sees half of it, present or not.
+; An entry that is not present: two stores, the low word, with the present bit, last. No
+; processor uses or changes it before; guests keep out others that would write it, too.
+; Elsewhere one store of 8 bytes: no other processor sees half of it.
 ; In:	EDX:EAX = entry, ECX -> entry, [esp+4] = flags (3.0, 13.3)
 ; Out:	nothing
 ; Clobbers: flags
 	inline	SetPxELong
+	test	byte [ecx], 1
+	jz	.absent
 	push	esi
 	push	ebx
 	push	ecx
@@ -134,6 +138,11 @@
 	pop	ecx
 	pop	ebx
 	pop	esi
+	jmp	.done
+.absent:
+	mov	[ecx + 4], edx
+	mov	[ecx], eax
+.done:
 	endinline
 	alias	SetPxELong_v13, SetPxELong
 	alias	SetPteLong, SetPxELong
@@ -221,9 +230,8 @@
 	cli
 	mov	eax, cr4
 	mov	ecx, eax
-	and	ecx, ~0x80
-	cmp	ecx, eax
-	je	%%no_global
+	btr	ecx, 7
+	jnc	%%no_global
 	mov	cr4, ecx
 	mov	cr4, eax
 	jmp	%%done

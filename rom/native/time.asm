@@ -13,8 +13,6 @@ ICR_STARTUP	equ 6 << 8
 
 ; rom_image, struct kvmclock_cpu (rom.h)
 ABOUT_STATE_DISTANCE equ 0x20
-ABOUT_CLOCK	equ 0x30
-KVMCLOCK_LAST	equ 7			; letter of "kvmclock", which stays there (rom/post/trap.c)
 KVMCLOCK_BELOW	equ 0x3000		; the state
 PVCLOCK_VERSION	equ 0x00
 PVCLOCK_TSC	equ 0x08
@@ -31,31 +29,32 @@ KVMCLOCK_STABLE	equ 0x29
 	to_c	rom_cycle_frequency, edx_eax
 	endstub
 
-; The TSC counts, and nothing is stolen of it: available is real. Or kvmclock:
-; the first CPU's page, where the host says that one page does for all, without
-; asking which CPU this is; or rom_cycle_counter().
+; The TSC counts, and nothing is stolen of it: available is real.
 ; In:	EAX = counter
 ; Out:	EDX:EAX
 ; Clobbers: flags
-	stub	GetCycleCounter, TIME
+	inline	GetCycleCounter, TIME
+	%if VMI_CYCLES_REAL | VMI_CYCLES_AVAILABLE != 1
+	%error "the TSC is counters 0 and 1"
+	%endif
+	shr	eax, 1
+	rdtsc
+	jz	.tsc
+	xor	eax, eax
+	xor	edx, edx
+.tsc:
+	endinline
+
+; Where it is kvmclock, POST has the stub begin with a jump to here, right behind it
+; (clock_bind): the first CPU's page, where the host says that one page does for all,
+; without asking which CPU this is; or rom_cycle_counter().
+kvmclock_counter:
 	push	ebx
+	push	ecx
 	call	.here
 .here:	pop	ebx
 	db	0x81, 0xc3		; ADD EBX, imm32
 	dd	rom_image - .here
-	cmp	byte [ebx + ABOUT_CLOCK + KVMCLOCK_LAST], 'k'
-	je	.kvmclock
-	pop	ebx
-	cmp	eax, VMI_CYCLES_AVAILABLE
-	ja	.none
-	rdtsc
-	ret
-.none:	xor	eax, eax
-	xor	edx, edx
-	ret
-
-.kvmclock:
-	push	ecx
 	add	ebx, [ebx + ABOUT_STATE_DISTANCE]
 	test	eax, eax
 	jnz	.long
@@ -100,7 +99,6 @@ KVMCLOCK_STABLE	equ 0x29
 .long:	pop	ecx
 	pop	ebx
 	to_c	rom_cycle_counter, edx_eax, cli
-	endstub
 
 ; In:	EAX = flags, ECX:EDX = expiry, [esp+4] = period low, [esp+8] = high
 ; Out:	nothing

@@ -318,8 +318,9 @@ bool post_main(struct rom_image *image, struct post *post)
 	}
 	image_name(image, image->about.clock, sizeof(image->about.clock),
 		   clock_name(state->clock.kind));
+	clock_bind(image, state->clock.kind);
 	bind(image, state);
-	trap = trap_start(image, post);
+	trap = trap_start(image, post); /* keeps what the records say of the native stubs */
 	shrink(image);
 	if (!state->quiet)
 		banner(&line, image, post, trap);

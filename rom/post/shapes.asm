@@ -347,10 +347,7 @@ bits 32
 %macro	mode_shape 1
 	shape	%1, Q
 	entry
-	push	eax
-	and	eax, VMI_DEFER_MMU | VMI_DEFER_CPU | VMI_DEFER_DT
-	mov	[ss:DEFER], eax
-	pop	eax
+	mov	[ss:DEFER], eax		; bits that are no class mean nothing
 	flush
 	inline_end
 	end_shape
@@ -393,10 +390,8 @@ bits 32
 	mov	[ss:END + ebx + 8], edx
 	mov	[ss:END + ebx + 12], ecx
 %if %2
-	push	eax
-	mov	eax, [esp + 12]
-	mov	[ss:END + ebx + 16], eax
-	pop	eax
+	push	dword [esp + 8]
+	pop	dword [ss:END + ebx + 16]
 %endif
 %ifnidn %3, none
 	mov	[ss:SHARED + %3], eax

@@ -236,9 +236,8 @@ bool trap_install(struct rom_image *image, u32 memory, const struct trap_way *wa
 		return false;
 	image_refer(image, trap);
 	image_name(image, image->about.host, sizeof(image->about.host), STR("trap"));
-	/* Behind it remains what the native stubs go by. */
 	if (trap_has(trap->calls, VMI_ID_GetCycleFrequency))
-		image_name(image, image->about.clock, sizeof("vmm"), STR("vmm"));
+		image_name(image, image->about.clock, sizeof(image->about.clock), STR("vmm"));
 	return true;
 }
 

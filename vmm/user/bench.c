@@ -172,8 +172,10 @@ static void instructions_of(void)
 	prepare(VMI_ID_SetPxE, 0x1067, TABLE(0), VMI_PAGE_PT);
 	step(VMI_ID_SetPxE);
 	line("SetPxE", 1, 150);
+	prepare(VMI_ID_SetLazyMode, VMI_LAZY_MMU, 0, 0);
+	step(VMI_ID_SetLazyMode);
 	for (i = 0; i < 128; i++) {
-		prepare(VMI_ID_SetPxE, 0x1067, TABLE(i), VMI_PAGE_PT | VMI_PAGE_DEFER);
+		prepare(VMI_ID_SetPxE, 0x1067, TABLE(i), VMI_PAGE_PT);
 		step(VMI_ID_SetPxE);
 	}
 	prepare(VMI_ID_SetLazyMode, 0, 0, 0);
