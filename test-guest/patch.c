@@ -655,17 +655,13 @@ static void arguments(void)
 
 static u32 arena[16];
 
-/* Arguments, and what the stub leaves for the next. Repeated with other registers. */
-static struct operation {
+/* A call and its arguments; it can be made again. */
+struct operation {
 	u8 row;
 	u32 value[3]; /* EAX, EDX, ECX */
-} operations[] = {
-	{ VMI_ID_GetCR0, { 0 } },
-	{ VMI_ID_GetCR2, { 0 } },
-	{ VMI_ID_GetCR3, { 0 } },
-	{ VMI_ID_GetCR4, { 0 } },
-	{ VMI_ID_GetLDT, { 0 } },
-	{ VMI_ID_GetTR, { 0 } },
+};
+
+static struct operation with_arguments[] = {
 	{ VMI_ID_GetDR, { 1 } },
 	{ VMI_ID_SetDR, { 1, 0x12345678 } },
 	{ VMI_ID_SetCR0, { 0 } }, /* in inline_code() */
@@ -676,17 +672,8 @@ static struct operation {
 	{ VMI_ID_SetIDT, { 0 } },
 	{ VMI_ID_GetIDT, { (u32)&arena[2] } },
 	{ VMI_ID_GetGDT, { (u32)&arena[2] } },
-	{ VMI_ID_CLTS, { 0 } },
-	{ VMI_ID_STTS, { 0 } },
-	{ VMI_ID_SMSW, { 0 } },
-	{ VMI_ID_EnableInterrupts, { 0 } },
-	{ VMI_ID_DisableInterrupts, { 0 } },
-	{ VMI_ID_GetInterruptMask, { 0 } },
 	{ VMI_ID_SetInterruptMask, { VMI_IF } },
 	{ VMI_ID_SetInterruptMask, { 0xfffffdff } },
-	{ VMI_ID_SaveAndDisableIRQs, { 0 } },
-	{ VMI_ID_GetEFLAGS, { 0 } },
-	{ VMI_ID_GetIOPLMask, { 0 } },
 	{ VMI_ID_SetPxE, { 0xdeadb000, (u32)&arena[3], VMI_PAGE_PT } },
 	{ VMI_ID_SetPxE_v13, { (u32)&arena[3], 0xdeadb000, VMI_PAGE_PT } },
 	{ VMI_ID_SetPxELong_v13, { 0xdeadb000, 0x5, (u32)&arena[4] } },
@@ -706,9 +693,24 @@ static struct operation {
 	{ VMI_ID_UpdateKernelStack, { SEL_DATA, 0x2468ace0 } },
 	{ VMI_ID_OUTB, { 0x12, PORT_DELAY } },
 	{ VMI_ID_IN, { 0, PORT_PCI } },
-	{ VMI_ID_IODelay, { 0 } },
-	{ VMI_ID_Pause, { 0 } },
 };
+
+static struct operation operations[ARRAY_SIZE(with_arguments) + VMI_CALL_COUNT];
+static u32 operation_count;
+
+/* Those, and all that take none, but for what ends, sleeps, or counts. */
+static void operations_start(void)
+{
+	u32 row;
+
+	memcpy(operations, with_arguments, sizeof(with_arguments));
+	operation_count = ARRAY_SIZE(with_arguments);
+	for (row = 0; row < VMI_CALL_COUNT; row++)
+		if (!rows[row].in && rows[row].out != (VMI_A | VMI_D) &&
+		    (rows[row].convention & 0xf) == VMI_CONV_C && row != VMI_ID_Shutdown &&
+		    row != VMI_ID_Halt && row != VMI_ID_SafeHalt && row != VMI_ID_INVD)
+			operations[operation_count++].row = (u8)row;
+}
 
 static struct dtr short_idt;
 
@@ -716,7 +718,7 @@ static void set_operation(u32 row, u32 value)
 {
 	u32 i;
 
-	for (i = 0; i < ARRAY_SIZE(operations); i++)
+	for (i = 0; i < operation_count; i++)
 		if (operations[i].row == row)
 			operations[i].value[0] = value;
 }
@@ -823,6 +825,7 @@ static void inline_code(void)
 	static struct invoke v[ARRAY_SIZE(operations)];
 	u32 round, i, forms[VMI_FORMS] = { 0 };
 
+	operations_start();
 	short_idt = sidt();
 	short_idt.limit -= 8;
 	set_operation(VMI_ID_SetCR0, cr0() ^ CR0_WP);
@@ -832,7 +835,7 @@ static void inline_code(void)
 	set_operation(VMI_ID_SetIDT, (u32)&short_idt);
 	for (round = 0; round < ROUNDS; round++) {
 		start();
-		for (i = 0; i < ARRAY_SIZE(operations); i++) {
+		for (i = 0; i < operation_count; i++) {
 			v[i] = (struct invoke){ .in = random_registers() };
 			v[i].in.eflags = EFLAGS_1 | flags[round % ARRAY_SIZE(flags)];
 			place(add(operations[i].row, SIZE_MOST), &operations[i], &v[i]);

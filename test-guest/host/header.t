@@ -148,7 +148,7 @@ if git rev-parse --git-dir > /dev/null 2>&1; then
 	git ls-files -co --exclude-standard
 else
 	find . -type f -not -path "./build/*" -not -path "./.git/*" | sed 's,^\./,,'
-fi | grep -vE '^(include/vmi_abi\.h|docs/(calls|vmm)\.md|test-guest/host/full/mutants\.list)$' > "$tmp/files"
+fi | grep -vE '^(include/vmi_abi\.h|docs/((calls|vmm)\.md|performance\..*)|bench/(docs|missed)|test-guest/host/full/mutants\.list)$' > "$tmp/files"
 mapfile -t files < <(while read -r file; do [ ! -f "$file" ] || echo "$file"; done < "$tmp/files")
 ok "there are files to search" test ${#files[@]} -gt 20
 empty "no second list of calls" "$(lists "${files[@]}")"
