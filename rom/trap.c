@@ -117,7 +117,7 @@ bool trap_attach(const struct rom_image *image)
 	 * them, or with those of another image, this one's memory is as POST left it.
 	 */
 	if (attached && !(trap->attached && hypercall(&r, VMI_HV_FLUSH, trap->code) &&
-			  trap_shared(trap)->queue_next)) {
+			  trap_shared(trap)->cr0)) {
 		r.eax = VMI_HV_VERSION;
 		r.edx = info.features & VMI_HV_SHARED ? trap->physical : 0;
 		r.ecx = image->header.api_version_major;

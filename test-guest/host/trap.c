@@ -115,6 +115,7 @@ static bool hypercall(unsigned number, greg_t *g)
 			memset(area(), 0, sizeof(struct vmi_shared));
 			area()->queue_next = VMI_QUEUE_EMPTY;
 			area()->interrupts = VMI_IF;
+			area()->cr0 = 0x80000011;
 			area()->time.wall_version = 5;
 		}
 		return true;
