@@ -341,7 +341,7 @@ static void ipis_before_alarm(const char *where)
 			expect(await(1, millisecond), "LVTT %x: vector %x does not come", lvtt[i],
 			       vector);
 			equal(came, vector, "the vector that came");
-			expect(!await(1, millisecond / 100), "LVTT %x: vector %x comes twice",
+			expect(!await(1, divide64(millisecond, 100)), "LVTT %x: vector %x comes twice",
 			       lvtt[i], vector);
 			on_trap(vector, before);
 		}

@@ -1095,6 +1095,7 @@ static void test_image(void)
 	test_queue();
 	test_time();
 	area()->interrupts = area()->defer = 0x80;
+	area()->queue_next = 0; /* full, and an entry is not valid yet */
 	ok(init() == 0 && seen.attached == 1 && area()->interrupts == 0x80 && area()->defer == 0x80,
 	   "%s: Init again leaves the area alone", path);
 	memset(area(), 0, sizeof(struct vmi_shared));
