@@ -220,14 +220,11 @@ static struct cost stepped;
 static const u8 *inside, *inside_end; /* of this code NOPs are counted, and: */
 static u32 inside_steps;
 
-/* NOP, and LEA ESI, [ESI + 0] in every length; with prefixes before them. */
 static bool nop(const u8 *p)
 {
-	while (*p == 0x66 || *p == 0x2e || *p == 0x3e)
+	while (*p == 0x66)
 		p++;
-	return *p == 0x90 || same(p, "\x0f\x1f", 2) || same(p, "\x8d\x76\x00", 3) ||
-	       same(p, "\x8d\x74\x26\x00", 4) || same(p, "\x8d\xb6\x00\x00\x00\x00", 6) ||
-	       same(p, "\x8d\xb4\x26\x00\x00\x00\x00", 7);
+	return *p == 0x90 || same(p, "\x0f\x1f", 2);
 }
 
 /*

@@ -29,33 +29,31 @@ struct code {
 	u8 byte[255];
 };
 
-/* One instruction at most for each 8 bytes. */
+/*
+ * The recommended ones [SDM vol. 2, NOP], one for each 9 bytes; a processor that does not have
+ * them gets prefixes.
+ */
 void nops(u8 *code, u32 size)
 {
-	/* lea esi, [esi + 0] in 3, 4, 6 and 7 bytes */
-	while (size) {
-		u32 n = size > 8 ? 8 : size;
-		u8 *next = code + n;
+	const struct state *state = state_find();
+	bool recommended = state && state->long_nops;
+	u32 n, i, prefixes;
 
-		size -= n;
-		if (n == 8 || n == 5)
-			*code++ = 0x3e, n--; /* DS: */
-		if (n == 7) {
-			code[0] = 0x8d, code[1] = 0xb4, code[2] = 0x26;
-			*(u32 *)(code + 3) = 0;
-		} else if (n == 6) {
-			code[0] = 0x8d, code[1] = 0xb6;
-			*(u32 *)(code + 2) = 0;
-		} else if (n == 4) {
-			*(u32 *)code = 0x0026748d;
-		} else if (n == 3) {
-			code[0] = 0x8d, code[1] = 0x76, code[2] = 0;
-		} else {
-			if (n == 2)
-				*code++ = 0x66;
-			*code = 0x90;
+	for (; size; code += n, size -= n) {
+		n = size > 9 ? 9 : size;
+		prefixes = recommended && n > 2 ? n == 6 || n == 9 : n - 1;
+		zero(code, n);
+		for (i = 0; i < prefixes; i++)
+			code[i] = 0x66;
+		if (n - i == 1) {
+			code[i] = 0x90;
+			continue;
 		}
-		code = next;
+		code[i] = 0x0f;
+		code[i + 1] = 0x1f;
+		/* [EAX], [EAX + disp8], with SIB, [EAX + disp32], with SIB: zeroes */
+		code[i + 2] = (u8)MODRM((n - i > 3u) + (n - i > 5u), 0u,
+					n - i == 5 || n - i == 8 ? 4u : 0);
 	}
 }
 

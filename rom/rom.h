@@ -156,7 +156,8 @@ struct state {
 	u8 jump_count;	/* sites that jump to them; above JUMPS: not all are known */
 	u8 started;	/* a STARTUP IPI was sent through APICWrite */
 	u8 hpet_has_irq0;
-	u8 options; /* there are some */
+	u8 options;   /* there are some */
+	u8 long_nops; /* the processor has NOPs of more than one byte */
 	u32 jump[JUMPS + 1];
 	u32 apic_base; /* what stands for IA32_APIC_BASE where POST found no such MSR; or 0 */
 	u32 physical;  /* address of this structure */
@@ -657,6 +658,7 @@ bool hypercall(struct cpuid *regs, u32 number, const u8 *code);
 #define CPUID_1_EDX_MSR (1u << 5)
 #define CPUID_1_EDX_CX8 (1u << 8)
 #define CPUID_1_EDX_APIC (1u << 9)
+#define CPUID_1_EDX_SSE2 (1u << 26)
 #define CPUID_1_ECX_DEADLINE (1u << 24)
 #define CPUID_1_ECX_HYPERVISOR (1u << 31)
 #define CPUID_HYPERVISOR 0x40000000

@@ -341,8 +341,8 @@ static void ipis_before_alarm(const char *where)
 			expect(await(1, millisecond), "LVTT %x: vector %x does not come", lvtt[i],
 			       vector);
 			equal(came, vector, "the vector that came");
-			expect(!await(1, divide64(millisecond, 100)), "LVTT %x: vector %x comes twice",
-			       lvtt[i], vector);
+			expect(!await(1, divide64(millisecond, 100)),
+			       "LVTT %x: vector %x comes twice", lvtt[i], vector);
 			on_trap(vector, before);
 		}
 		equal(cancel_alarm(VMI_ALARM_WIRED_LVTT), 1, "CancelAlarm");

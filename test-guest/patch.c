@@ -3,6 +3,7 @@
  * PatchSites: sites in memory of this guest's, rewritten to every form, run, and put back.
  *
  * RUN: {flat,pae},rom=vmi
+ * RUN: high,rom=vmi,cpu=pentium,old-nops
  * RUN: high,rom={vmi,vmi-13,vmi-6}
  * RUN: pae,rom=vmi,host=svm,trap={irq,all}
  * RUN-FULL: {flat,pae},rom={vmi-13,vmi-6}
@@ -150,30 +151,28 @@ static u32 patch(struct vmi_patch *request)
  * Forms
  */
 
-/* Bytes of the recommended NOP at code, 0: it is none. */
+/* Bytes of the NOP at code that is right on this processor, 0: it is none. */
 static u32 nop(const u8 *code)
 {
 	static const struct {
 		u8 size, byte[9];
 	} nops[] = {
-		{ 1, { 0x90 } },
-		{ 2, { 0x66, 0x90 } },
-		{ 3, { 0x8d, 0x76, 0x00 } },
-		{ 4, { 0x8d, 0x74, 0x26, 0x00 } },
-		{ 5, { 0x3e, 0x8d, 0x74, 0x26, 0x00 } },
-		{ 6, { 0x8d, 0xb6 } },
-		{ 7, { 0x8d, 0xb4, 0x26 } },
-		{ 8, { 0x3e, 0x8d, 0xb4, 0x26 } },
-		{ 3, { 0x0f, 0x1f, 0x00 } },
-		{ 4, { 0x0f, 0x1f, 0x40 } },
-		{ 5, { 0x0f, 0x1f, 0x44 } },
-		{ 6, { 0x66, 0x0f, 0x1f, 0x44 } },
-		{ 7, { 0x0f, 0x1f, 0x80 } },
-		{ 8, { 0x0f, 0x1f, 0x84 } },
+		{ 3, { 0x0f, 0x1f, 0x00 } },	   { 4, { 0x0f, 0x1f, 0x40 } },
+		{ 5, { 0x0f, 0x1f, 0x44 } },	   { 6, { 0x66, 0x0f, 0x1f, 0x44 } },
+		{ 7, { 0x0f, 0x1f, 0x80 } },	   { 8, { 0x0f, 0x1f, 0x84 } },
 		{ 9, { 0x66, 0x0f, 0x1f, 0x84 } },
 	};
 	u32 i;
 
+	if (option("old-nops")) {
+		for (i = 0; code[i] == 0x66; i++)
+			;
+		return code[i] == 0x90 ? i + 1 : 0;
+	}
+	if (code[0] == 0x90)
+		return 1;
+	if (code[0] == 0x66 && code[1] == 0x90)
+		return 2;
 	for (i = 0; i < ARRAY_SIZE(nops); i++)
 		if (same(code, nops[i].byte, nops[i].size))
 			return nops[i].size;
@@ -192,7 +191,7 @@ static bool nops(const u8 *code, u32 size)
 			return false;
 		done += length;
 	}
-	return done == size && n <= (size + 7) / 8;
+	return done == size && n <= (size + 8) / 9;
 }
 
 /* Where CALL or JMP rel32 to the stub is, or size. */

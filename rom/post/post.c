@@ -164,11 +164,25 @@ static struct state *state_above(u32 kib)
 	return NULL;
 }
 
+/* Family 6 or 15 has them [SDM vol. 2, NOP]; of other makers', only those that came later. */
+static bool has_long_nops(void)
+{
+	struct cpuid one;
+	u32 family;
+
+	if (!cpuid_present())
+		return false;
+	one = cpuid(1);
+	family = one.eax >> 8 & 15;
+	return (family == 6 || family == 15) && (one.edx & CPUID_1_EDX_SSE2);
+}
+
 bool state_start(struct state *state)
 {
 	zero(state, sizeof(*state));
 	state->size = sizeof(*state);
 	state->physical = (u32)state;
+	state->long_nops = has_long_nops();
 	state->magic = STATE_MAGIC;
 	return *(volatile u32 *)&state->magic == STATE_MAGIC;
 }
