@@ -8,8 +8,8 @@
  * RUN: flat,rom=vmi
  * RUN: high,rom=vmi,patch=off
  * RUN: high,rom={vmi-13,vmi-6}
- * RUN: {high,pae},rom=vmi,host=svm,trap={time,all}
- * RUN: pae,rom=vmi,smp=2,host=svm,trap=all
+ * RUN: {high,pae},rom=vmi,host=svm,trap={irq,all}
+ * RUN: pae,rom=vmi,smp=2,host=svm,trap={irq,time}
  */
 #include "guest.h"
 
@@ -795,6 +795,10 @@ void guest_main(void)
 		nothing("patch=off", 0);
 		return;
 	}
+	if (rom_traps(&rom, VMI_ID_APICWrite)) {
+		nothing("a VMM starts CPUs, and the ROM does not see it", 0);
+		return;
+	}
 	every_kind();
 	odd_records();
 	where_tables_are();
@@ -816,9 +820,6 @@ void guest_main(void)
 		nothing("another CPU has called Init", 0);
 		return;
 	}
-	if (rom_traps(&rom,
-		      VMI_ID_APICWrite)) /* the VMM starts CPUs, and the ROM does not see it */
-		return;
 	VMI(&rom, APICWrite)(ICR_HIGH, APIC_ID_ABSENT);
 	VMI(&rom, APICWrite)(ICR_LOW, ICR_STARTUP | 0x99);
 	nothing("a CPU was started through the ROM", 0);
