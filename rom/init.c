@@ -30,9 +30,8 @@ u32 rom_init(void)
 
 u32 native_binding(const struct rom_image *image, const struct trap *trap, u32 row)
 {
-	const struct vmi_call_record *record = at((u32)image + image->about.calls);
 	const struct state *state = state_find();
-	u32 binding = record[row].binding;
+	u32 binding = call_record(image, row)->binding;
 
 	if (trap && trap->stub[row].entry)
 		binding = trap->stub[row].binding;
@@ -51,7 +50,7 @@ u64 rom_get_relocation_info(u32 call, u32 caller);
 u64 rom_get_relocation_info(u32 call, u32 caller)
 {
 	const struct rom_image *image = rom_addr(rom_image);
-	const struct vmi_call_record *record = at((u32)image + image->about.calls);
+	const struct vmi_call_record *record = call_record(image, 0);
 	const struct trap *trap = trap_find(image);
 	struct state *state = state_find();
 	bool revision_3 = image->header.api_version_major == 3;

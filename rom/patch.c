@@ -182,9 +182,7 @@ static void load_arguments(struct code *code, const struct vmi_site *site, u32 i
 
 static const struct vmi_call_record *record_of(u32 row)
 {
-	const struct rom_image *image = rom_addr(rom_image);
-
-	return (const struct vmi_call_record *)at((u32)image + image->about.calls) + row;
+	return call_record(rom_addr(rom_image), row);
 }
 
 static bool returns(const struct vmi_call_record *record)

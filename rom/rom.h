@@ -444,6 +444,12 @@ u64 rtc_nanoseconds(u8 century_index);
 
 /* rom/post/post.c: write one word of the image, keep its checksum; false where it is read-only. */
 bool image_patch(struct rom_image *image, u32 *word, u32 value);
+static inline void image_not_inline(struct rom_image *image, struct vmi_call_record *record)
+{
+	u32 *word = (u32 *)&record->stub; /* and inline_size */
+
+	image_patch(image, word, *word | (u32)VMI_NO_INLINE << 24);
+}
 /* The state, empty; false: there is no memory. */
 bool state_start(struct state *state);
 /* One of struct vmi_about's. */
@@ -728,6 +734,11 @@ static inline void *at(u32 address)
 {
 	__asm__("" : "+r"(address));
 	return (void *)address;
+}
+
+static inline struct vmi_call_record *call_record(const struct rom_image *image, u32 row)
+{
+	return (struct vmi_call_record *)at((u32)image + image->about.calls) + row;
 }
 
 /*

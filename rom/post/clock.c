@@ -87,16 +87,14 @@ void clock_choose(struct clock *clock, bool kvmclock)
 /* GetCycleCounter's code for the TSC may stand at a call site; kvmclock's is behind it. */
 void clock_bind(struct rom_image *image, u32 kind)
 {
-	struct vmi_call_record *record =
-		(struct vmi_call_record *)at((u32)image + image->about.calls) +
-		VMI_ID_GetCycleCounter;
-	u32 *code = at((u32)image + record->stub), *word = (u32 *)&record->stub;
+	struct vmi_call_record *record = call_record(image, VMI_ID_GetCycleCounter);
+	u32 *code = at((u32)image + record->stub);
 	u32 jump = 0xeb | (record->stub_size - 2u) << 8; /* short */
 
 	if (kind != CLOCK_kvmclock)
 		return;
 	image_patch(image, code, (*code & 0xffff0000) | jump);
-	image_patch(image, word, *word | (u32)VMI_NO_INLINE << 24); /* and inline_size */
+	image_not_inline(image, record);
 }
 
 /* From the first CPU's page: how fast the TSC counts. False: the host wrote nothing. */

@@ -272,7 +272,7 @@ static void shrink(struct rom_image *image)
 /* Calls that native code or the ROM's serves better depending on the machine. */
 static void bind(struct rom_image *image, const struct state *state)
 {
-	struct vmi_call_record *record = at((u32)image + image->about.calls);
+	struct vmi_call_record *record = call_record(image, 0);
 	bool time = state->window && state->clock.apic.per_cycle && state->acpi.cpus <= CPUS;
 	u32 n;
 

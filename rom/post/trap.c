@@ -125,7 +125,7 @@ static u8 *stub_make(struct trap *trap, u32 row, const struct shape *shape, u8 *
 
 static bool stubs_make(const struct rom_image *image, struct trap *trap)
 {
-	const struct vmi_call_record *record = at((u32)image + image->about.calls);
+	const struct vmi_call_record *record = call_record(image, 0);
 	u8 *to = trap->stubs, *end;
 	u32 row;
 
@@ -180,7 +180,7 @@ static struct elf_symbol *symbols(const struct rom_image *image)
 /* The three ways to a stub: a jump slot, what GetRelocationInfo answers, the symbol. */
 static void image_refer(struct rom_image *image, struct trap *trap)
 {
-	struct vmi_call_record *record = at((u32)image + image->about.calls);
+	struct vmi_call_record *record = call_record(image, 0);
 	struct elf_symbol *symbol = symbols(image);
 	u32 major = image->header.api_version_major, row;
 
@@ -197,8 +197,7 @@ static void image_refer(struct rom_image *image, struct trap *trap)
 		if (major == 3 && (record->convention & 0xf) == VMI_CONV_JUMP)
 			binding = VMI_RELOC_JUMP;
 		image_patch(image, word, (*word & 0xffffff) | binding << 24);
-		word = (u32 *)&record->stub; /* and inline_size */
-		image_patch(image, word, *word | (u32)VMI_NO_INLINE << 24);
+		image_not_inline(image, record);
 		image_patch(image, &symbol->value, (u32)trap + stub->entry - (u32)image);
 		if (major != 3 && number != VMI_NO) /* JMP rel32 */
 			image_patch(image, at(slot + 1), (u32)trap + stub->entry - (slot + 5));
