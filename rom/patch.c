@@ -285,6 +285,16 @@ static u32 own(const struct vmi_site *site, u32 reg)
 	return FROM(reg);
 }
 
+/* An instruction has an argument in ModRM's r/m: a pointer, or a register that it only reads. */
+static bool takes_argument(const struct vmi_site *site, const u8 *body)
+{
+	if (body[0] == 0x0f) /* LTR, LIDT..., MOV CRn, r */
+		return body[1] <= 1 || body[1] == 0x22;
+	if (body[0] == 0x87) /* XCHG: EAX is an argument, too, and the result */
+		return own(site, EAX) == FROM(EAX) && result(site) == EAX;
+	return body[0] == 0x89 || body[0] == 0x8b; /* MOV */
+}
+
 /*
  * Stub code that is one instruction works on whatever registers the guest has its
  * arguments in, and wants the result in. False: it is something else.
@@ -304,12 +314,7 @@ static bool in_place(struct code *code, const struct vmi_site *site, const u8 *b
 		return false;
 	if (opcode == 0x0f && body[1] == 0x20) { /* MOV r, CRn */
 		rm = result(site);
-	} else if (opcode == 0x0f ? body[1] <= 1 || body[1] == 0x22 : /* LTR, LIDT..., MOV CRn, r */
-			   opcode == 0x89 || opcode == 0x8b ||	      /* MOV */
-				   (opcode == 0x87 && own(site, EAX) == FROM(EAX) &&
-				    result(site) == EAX)) { /* XCHG */
-		if (!is_register(own(site, rm)))
-			return false;
+	} else if (takes_argument(site, body) && is_register(own(site, rm))) {
 		rm = REGISTER(own(site, rm));
 		if (opcode == 0x8b)
 			reg = result(site);
