@@ -441,6 +441,10 @@ void guest_main(void)
 	report();
 	for (i = 0; i < cpus; i++)
 		expect(cpu[i].all > switches, "CPU %u has hardly run", i);
+	for (i = 1; i < cpus && option("icount"); i++)
+		expect(cpu[i].breakpoints && cpu[i].again,
+		       "CPU %u was at a breakpoint %u times, inside %u times", i,
+		       cpu[i].breakpoints, cpu[i].again);
 	point("%u switches of sites that %u CPUs run", switches, cpus);
 	go_on = false;
 	for (i = 1; i < cpus; i++)
