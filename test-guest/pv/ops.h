@@ -277,8 +277,8 @@ void native_patch(void);
 void vmi_patch_hot(void);
 void vmi_patch_all(void);
 
-/* One of them later, while other CPUs run: VMI_PATCH_BEST, VMI_PATCH_CALLS; false: there is none. */
-bool vmi_patch_again(u32 site, u32 form);
+/* One of them later, while other CPUs run. Returns as PatchSites does; E_NONE: there is no such site. */
+u32 vmi_patch_again(u32 site, u32 form);
 
 bool pv_hot(const struct pv_site *site); /* one of the six */
 void pv_fill(u8 *p, u32 size);		 /* with NOPs */
