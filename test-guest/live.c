@@ -13,6 +13,7 @@
  * RUN: flat,rom=vmi,smp=4,switches=60
  * RUN: pae,rom=vmi,smp=4,host=svm,trap=all,switches=30
  * RUN-FULL: pae,rom=vmi,smp=4,icount,host=svm,trap=all,time=600
+ * RUN-FULL: flat,rom=vmi,smp=4,switches=1000,time=300
  *
  * switches=N	[10000]
  * icount: one CPU after the other, until it comes to PAUSE
