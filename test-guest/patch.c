@@ -111,6 +111,7 @@ static struct vmi_patch all_sites(u8 form)
 		.text = text_at,
 		.text_size = TEXT_SIZE,
 		.kept = (u32)kept,
+		.forms = { [0 ... VMI_FORMS - 1] = 0x5a5a5a5a },
 	};
 
 	return request;
@@ -1410,6 +1411,12 @@ static void wrong_records(void)
 		{ "a result in register 9",
 		  VMI_PATCH_ARGUMENT,
 		  { .size = 40, ROW(GetCR2), .result = VMI_FROM_EDI + 1 } },
+		{ "a result where another one is",
+		  VMI_PATCH_ARGUMENT,
+		  { .size = 40, ROW(RDTSC), .result = VMI_FROM_EDX } },
+		{ "a word on the stack that is live",
+		  VMI_PATCH_ARGUMENT,
+		  { .size = 40, ROW(GetCR2), .live = VMI_S1 } },
 		{ "a flag", VMI_PATCH_ARGUMENT, { .size = 40, ROW(GetCR2), .flags = 4 } },
 		{ "the reserved byte",
 		  VMI_PATCH_ARGUMENT,
