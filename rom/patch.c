@@ -127,7 +127,7 @@ static void load(struct code *code, const struct vmi_site *site, u32 to, u32 fro
 {
 	if (is_register(from)) {
 		if (to != REGISTER(from))
-			put2(code, 0x8b, MODRM(3u, to, REGISTER(from)));
+			put2(code, 0x89, MODRM(3u, REGISTER(from), to)); /* MOV */
 	} else if (!constant(site, from)) {
 		put2(code, 0x31, MODRM(3u, to, to)); /* XOR */
 	} else {
@@ -192,21 +192,22 @@ static bool returns(const struct vmi_call_record *record)
 	return convention == VMI_CONV_C || convention == VMI_CONV_REGS;
 }
 
-/* Registers that would be lost and must not be. */
-static u32 saved(const struct vmi_site *site, const struct vmi_call_record *record)
+/* Registers that would be lost and must not be; the code loses some itself. */
+static u32 saved(const struct vmi_site *site, const struct vmi_call_record *record, u32 lost)
 {
-	u32 changed = 0, out = registers(record->out), i;
+	u32 out = registers(record->out), i;
 
 	if (!returns(record))
 		return 0;
 	for (i = ARGUMENT_A; i <= ARGUMENT_C; i++)
 		if ((record->in & 1u << place(i)) && source(site, i) != FROM(place(i)))
-			changed |= 1u << place(i);
+			lost |= 1u << place(i);
 	if (record->out & VMI_A) {
-		changed |= 1u << EAX;
+		lost |= 1u << EAX;
 		out = (out & ~(1u << EAX)) | 1u << result(site);
 	}
-	return changed & registers(site->live) & ~out;
+	/* No record says of EBP that it is not needed. */
+	return lost & (registers(site->live) | 1u << EBP) & ~out;
 }
 
 /* Of a call that does not return, what is there is a frame. */
@@ -220,7 +221,7 @@ static u32 stack_arguments(const struct vmi_call_record *record)
 /* Words to push: none where all are in their places and stay on top. */
 static u32 words_on_stack(const struct vmi_site *site, const struct vmi_call_record *record)
 {
-	if (!saved(site, record) && site->argument[ARGUMENT_S1] == VMI_FROM_THERE &&
+	if (!saved(site, record, 0) && site->argument[ARGUMENT_S1] == VMI_FROM_THERE &&
 	    site->argument[ARGUMENT_S2] == VMI_FROM_THERE)
 		return 0;
 	return stack_arguments(record);
@@ -243,9 +244,9 @@ static void push(struct code *code, const struct vmi_site *site, u32 from, u32 d
 
 /* What comes before a CALL or the stub's code: all that it takes, words of those on the stack. */
 static void begin(struct code *code, const struct vmi_site *site,
-		  const struct vmi_call_record *record, u32 words)
+		  const struct vmi_call_record *record, u32 keep, u32 words)
 {
-	u32 keep = saved(site, record), depth = words - 1, n;
+	u32 depth = words - 1, n;
 
 	for (n = EAX; n <= EDI; n++) {
 		if (keep & 1u << n) {
@@ -258,17 +259,18 @@ static void begin(struct code *code, const struct vmi_site *site,
 	load_arguments(code, site, record->in);
 }
 
+/* from: the register that has the result. */
 static void end(struct code *code, const struct vmi_site *site,
-		const struct vmi_call_record *record, u32 words)
+		const struct vmi_call_record *record, u32 keep, u32 words, u32 from)
 {
-	u32 keep = saved(site, record), n;
+	u32 n;
 
 	if (words) { /* LEA ESP, [ESP + ...] */
 		put2(code, 0x8d, MODRM(1u, ESP, 4u));
 		put2(code, 0x24, words * 4);
 	}
 	if (record->out & VMI_A)
-		load(code, site, result(site), FROM(EAX));
+		load(code, site, result(site), FROM(from));
 	for (n = EDI + 1; n--;)
 		if (keep & 1u << n)
 			put(code, POP + n);
@@ -340,21 +342,54 @@ static bool in_place(struct code *code, const struct vmi_site *site, const u8 *b
 	return true;
 }
 
-static void make_inline(struct code *code, const struct vmi_site *site,
-			const struct vmi_call_record *record, const u8 *body, u32 size)
+/* The image's own code, or less of it. */
+struct body {
+	const u8 *code;
+	u32 size;
+	u32 lost;   /* registers that it does not keep */
+	u32 result; /* the register that has it */
+};
+
+/*
+ * Takes away what may be for nothing at a site, begin() and end() know: PUSHes with which the
+ * code begins and the same POPs at its end, and the MOV of the result to EAX.
+ */
+static void trim(struct body *body, bool has_result)
 {
+	const u8 *first = body->code, *last = first + body->size - 1;
+
+	for (; last > first && (*first & 0xf8) == PUSH && *last == *first + POP - PUSH;
+	     first++, last--)
+		body->lost |= 1u << (*first - PUSH);
+	if (has_result && last > first && last[-1] == 0x89 && (*last & 0xc7) == MODRM(3, 0, EAX)) {
+		body->result = *last >> 3 & 7;
+		last -= 2;
+	}
+	body->code = first;
+	body->size = (u32)(last - first) + 1;
+}
+
+static void make_inline(struct code *code, const struct vmi_site *site,
+			const struct vmi_call_record *record, u32 target, u32 size, bool native)
+{
+	struct body body = { at(target), size, 0, EAX };
+	u32 keep;
+
 	code->form = VMI_FORM_INLINE;
 	if (!size) { /* a hint; or what returns its argument */
 		if (record->out & VMI_A)
 			load(code, site, result(site), source(site, ARGUMENT_A));
 		if (!code->size)
 			code->form = VMI_FORM_NOPS;
-	} else if (!in_place(code, site, body, size)) {
+	} else if (!in_place(code, site, body.code, size)) {
 		/* No such code looks at the stack. */
-		begin(code, site, record, 0);
-		put_bytes(code, body, size);
+		if (native)
+			trim(&body, record->out & VMI_A);
+		keep = saved(site, record, body.lost);
+		begin(code, site, record, keep, 0);
+		put_bytes(code, body.code, body.size);
 		if (returns(record))
-			end(code, site, record, 0);
+			end(code, site, record, keep, 0, body.result);
 	}
 	if (code->size < site->size)
 		nops(code->byte + code->size, site->size - code->size);
@@ -364,14 +399,14 @@ static void make_call(struct code *code, const struct vmi_site *site,
 		      const struct vmi_call_record *record, u32 target)
 {
 	bool jump = (record->convention & 0xf) == VMI_CONV_JUMP;
-	u32 words = words_on_stack(site, record), at_byte, n;
+	u32 words = words_on_stack(site, record), keep = saved(site, record, 0), at_byte, n;
 
-	begin(code, site, record, words);
+	begin(code, site, record, keep, words);
 	at_byte = code->size;
 	put(code, jump ? JMP : CALL);
 	put_word(code, 0);
 	if (returns(record))
-		end(code, site, record, words);
+		end(code, site, record, keep, words, EAX);
 	code->form = jump ? VMI_FORM_JUMP : VMI_FORM_CALL;
 	code->behind = code->size > at_byte + 5;
 	if (code->size > site->size)
@@ -398,6 +433,7 @@ static void make(struct code *code, const struct vmi_site *site, u32 wanted)
 	const struct trap *trap = trap_find(image);
 	const struct trap_stub *stub = trap ? &trap->stub[site->call] : NULL;
 	u32 target = (u32)image + record->stub, size = record->inline_size;
+	bool native = true;
 
 	code->size = 0;
 	code->behind = false;
@@ -407,6 +443,7 @@ static void make(struct code *code, const struct vmi_site *site, u32 wanted)
 	if (stub && stub->on) {
 		target = (u32)trap + stub->entry;
 		size = stub->inline_size;
+		native = false;
 	} else {
 		if (stub && stub->entry)
 			size = stub->native_inline;
@@ -415,7 +452,7 @@ static void make(struct code *code, const struct vmi_site *site, u32 wanted)
 			return;
 	}
 	if (wanted == VMI_PATCH_BEST && size != VMI_NO_INLINE) {
-		make_inline(code, site, record, at(target), size);
+		make_inline(code, site, record, target, size, native);
 		if (code->size <= site->size)
 			return;
 		code->size = 0;
@@ -545,6 +582,7 @@ static u32 site_read(const struct vmi_patch *patch, u32 n, struct vmi_site *site
 		return arguments_make_sense(site) ? VMI_PATCH_DONE : VMI_PATCH_ARGUMENT;
 	}
 	zero(site, sizeof(*site));
+	site->live = VMI_A | VMI_C | VMI_D | VMI_B | VMI_SI | VMI_DI; /* nothing says otherwise */
 	row = row_of(from->call);
 	if (row == VMI_CALL_COUNT || VMI_IS_OWN_CALL(row))
 		return VMI_PATCH_CALL;

@@ -69,7 +69,9 @@ static void start(void)
 	count = 0;
 }
 
-/* The original is nothing that could be run, and different everywhere. */
+#define ALL_LIVE (VMI_A | VMI_C | VMI_D | VMI_B | VMI_SI | VMI_DI)
+
+/* The original is nothing that could be run, and different everywhere. All registers are live. */
 static struct vmi_site *add(u32 row, u32 size)
 {
 	struct vmi_site *site = &sites[count];
@@ -83,6 +85,7 @@ static struct vmi_site *add(u32 row, u32 size)
 	site->address = address;
 	site->size = (u8)size;
 	site->call = (u8)row;
+	site->live = ALL_LIVE;
 	count++;
 	return site;
 }
@@ -544,12 +547,13 @@ static bool registers_behind(const struct vmi_site *site, const struct invoke *v
 		"EAX", "ECX", "EDX", "EBX", "ESP", "EBP", "ESI", "EDI"
 	};
 	u32 out = rows[site->call].out, live = site->live, i, k;
+	bool inlined = is(site, VMI_FORM_INLINE);
 	u32 result = site->result ? site->result : VMI_FROM_EAX;
 	bool good = equal(v->out.esp, 0, "ESP's change");
 
 	for (i = 0; i < REGISTERS; i++) {
 		u32 from = VMI_FROM_EAX + i, got = state_register(&v->out, from);
-		bool may_go = false;
+		bool may_go = inlined && registers[i].bit;
 
 		if (i == ESP)
 			continue;
@@ -852,6 +856,49 @@ static void inline_code(void)
 	      forms[VMI_FORM_CALL]);
 	expect(forms[VMI_FORM_INLINE] > ROUNDS * 4, "hardly any is inline");
 	point("inline code does what the stub does, with arguments from anywhere");
+}
+
+/* Registers that are not live are not kept, and the result stays where it is wanted. */
+static void dead_registers(void)
+{
+	static const struct {
+		u8 row, result, live, size, code[22];
+	} trimmed[] = {
+#define DEAD(name, result, live, ...)                                                              \
+	{                                                                                          \
+		VMI_ID_##name, result, live, sizeof((u8[]){ __VA_ARGS__ }),                        \
+		{                                                                                  \
+			__VA_ARGS__                                                                \
+		}                                                                                  \
+	}
+		DEAD(STTS, 0, ALL_LIVE & ~VMI_A, 0x0f, 0x20, 0xc0, 0x0c, 0x08, 0x0f, 0x22, 0xc0),
+		DEAD(STTS, 0, VMI_A, 0x50, 0x0f, 0x20, 0xc0, 0x0c, 0x08, 0x0f, 0x22, 0xc0, 0x58),
+		DEAD(FlushTLB_v6, 0, VMI_C, 0x0f, 0x20, 0xd8, 0x0f, 0x22, 0xd8),
+		DEAD(SwapPxE, 0, VMI_D, 0x52, 0x87, 0x10, 0x89, 0xd0, 0x5a),
+		DEAD(SwapPxE, 0, 0, 0x87, 0x10, 0x89, 0xd0),
+		DEAD(SwapPxE, VMI_FROM_EDX, VMI_D, 0x87, 0x10),
+		DEAD(SwapPxE, VMI_FROM_EBX, VMI_A, 0x50, 0x87, 0x10, 0x89, 0xd3, 0x58),
+		DEAD(SwapPxELongAtomic, 0, VMI_SI, 0x56, 0x89, 0xce, 0x89, 0xc3, 0x89, 0xd1),
+		DEAD(SwapPxELongAtomic, 0, VMI_C | VMI_B, 0x51, 0x53, 0x89, 0xce, 0x89, 0xc3),
+#undef DEAD
+	};
+	u32 i;
+
+	start();
+	for (i = 0; i < ARRAY_SIZE(trimmed); i++) {
+		struct vmi_site *site = add(trimmed[i].row, 30);
+
+		site->result = trimmed[i].result;
+		site->live = trimmed[i].live;
+	}
+	memcpy(before, text, sizeof(text));
+	bring(VMI_PATCH_BEST, "dead registers");
+	for (i = 0; i < count; i++)
+		if (!traps[trimmed[i].row] &&
+		    !expect(same(code_of(&sites[i]), trimmed[i].code, trimmed[i].size), "site %u",
+			    i))
+			describe(&sites[i]);
+	point("what is not live is not kept");
 }
 
 /* ------------------------------------------------------------------------
@@ -1744,6 +1791,7 @@ void guest_main(void)
 	every_call();
 	arguments();
 	inline_code();
+	dead_registers();
 	some_sites();
 	another_mapping();
 	sync_every_site();
