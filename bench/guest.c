@@ -420,9 +420,15 @@ static u8 *by_hand(u8 *p, enum vmi_call call, bool indirect)
 	return p;
 }
 
-#define SITE_MOST 64
+#define SITE_MOST 80
 
 static u8 result_in; /* VMI_FROM_*: where a site wants its call's result */
+
+/* The bare code is for one value of what is in EAX: a site has it as a constant. */
+static bool takes_constant(enum vmi_call call)
+{
+	return call == VMI_ID_FlushTLB || call == VMI_ID_GetCycleCounter;
+}
 
 /*
  * By the ROM, so many bytes at p: the form, or VMI_FORMS where they are too few, or the call has
@@ -446,6 +452,11 @@ static u32 patch_site(u8 *p, u8 size, enum vmi_call call, u16 live)
 	};
 	u32 form, result;
 
+	if (takes_constant(call)) {
+		arguments(call, 0);
+		site.argument[0] = VMI_FROM_CONSTANT;
+		site.constant[0] = v.in.eax;
+	}
 	if (stack_words(call) > 0)
 		site.argument[3] = VMI_FROM_EBX;
 	if (stack_words(call) > 1)

@@ -20,6 +20,8 @@ enum { ARGUMENT_A, ARGUMENT_D, ARGUMENT_C, ARGUMENT_S1, ARGUMENT_S2 };
 #define PUSH_IMM8 0x6a
 #define CALL 0xe8
 #define JMP 0xe9
+#define JMP_SHORT 0xeb
+#define JNZ_SHORT 0x75
 
 /* What is to stand at a site: larger than the site it does not. */
 struct code {
@@ -342,13 +344,56 @@ static bool in_place(struct code *code, const struct vmi_site *site, const u8 *b
 	return true;
 }
 
-/* The image's own code, or less of it. */
+/* What may stand at a site of a call, on this host. */
 struct body {
-	const u8 *code;
-	u32 size;
-	u32 lost;   /* registers that it does not keep */
-	u32 result; /* the register that has it */
+	u32 stub;    /* address of the code, */
+	u32 size;    /* so many bytes of it; VMI_NO_INLINE */
+	bool native; /* it is the image's */
+	bool queues; /* put_queue() */
+	u32 lost;    /* registers that it does not keep */
+	u32 result;  /* the register that has it */
 };
+
+static struct body body_of(u32 row)
+{
+	const struct rom_image *image = rom_addr(rom_image);
+	const struct vmi_call_record *record = record_of(row);
+	const struct trap *trap = trap_find(image);
+	const struct trap_stub *stub = trap ? &trap->stub[row] : NULL;
+	struct body body = { (u32)image + record->stub, record->inline_size, true, false, 0, EAX };
+
+	if (stub && stub->on) {
+		body.stub = (u32)trap + stub->entry;
+		body.size = stub->inline_size;
+		body.native = false;
+		body.queues = stub->queues;
+	} else if (stub && stub->entry) {
+		body.size = stub->native_inline;
+	}
+	return body;
+}
+
+/* With a constant a call may be another one: its row. */
+static u32 plainer(const struct vmi_site *site)
+{
+	u32 from = source(site, ARGUMENT_A), value;
+
+	if (is_register(from))
+		return site->call;
+	value = constant(site, from);
+	switch (site->call) {
+	case VMI_ID_SetInterruptMask:
+		return value & VMI_IF ? VMI_ID_EnableInterrupts : VMI_ID_DisableInterrupts;
+	case VMI_ID_FlushTLB:
+		if (value & VMI_FLUSH_GLOBAL)
+			return VMI_ID_FlushTLBAll;
+		return value & VMI_FLUSH_TLB ? VMI_ID_FlushTLB_v6 : site->call;
+	case VMI_ID_GetCycleCounter: /* where it is not inline, another clock counts */
+		if (value <= VMI_CYCLES_AVAILABLE && body_of(site->call).size != VMI_NO_INLINE)
+			return VMI_ID_RDTSC;
+	}
+	return site->call;
+}
 
 /*
  * Takes away what may be for nothing at a site, begin() and end() know: PUSHes with which the
@@ -356,7 +401,7 @@ struct body {
  */
 static void trim(struct body *body, bool has_result)
 {
-	const u8 *first = body->code, *last = first + body->size - 1;
+	const u8 *first = at(body->stub), *last = first + body->size - 1;
 
 	for (; last > first && (*first & 0xf8) == PUSH && *last == *first + POP - PUSH;
 	     first++, last--)
@@ -365,34 +410,72 @@ static void trim(struct body *body, bool has_result)
 		body->result = *last >> 3 & 7;
 		last -= 2;
 	}
-	body->code = first;
+	body->stub = (u32)first;
 	body->size = (u32)(last - first) + 1;
 }
 
-static void make_inline(struct code *code, const struct vmi_site *site,
-			const struct vmi_call_record *record, u32 target, u32 size, bool native)
+/*
+ * A stub that queues, without its RET (rom/post/shapes.asm, queue_or_trap):
+ *
+ *		TEST; JZ off; PUSH EBX; MOV EBX; XADD; JG full; ...; POP EBX
+ *
+ * becomes, with one jump on the usual way,
+ *
+ *		TEST; JNZ queue
+ *	slow:	CALL stub; JMP end
+ *	full:	POP EBX; JMP slow
+ *	queue:	PUSH EBX; MOV EBX; XADD; JG full; ...; POP EBX
+ *	end:
+ */
+static void put_queue(struct code *code, const struct vmi_site *site, const struct body *body)
 {
-	struct body body = { at(target), size, 0, EAX };
+	enum { LOOK = 8, JZ = 2, SLOW = 7, FULL = 3, JG_END = 16 };
+	u32 size = body->size - LOOK - JZ;
+
+	put_bytes(code, at(body->stub), LOOK);
+	put2(code, JNZ_SHORT, SLOW + FULL);
+	put(code, CALL);
+	put_word(code, body->stub - (site->address + code->size + 4));
+	put2(code, JMP_SHORT, FULL + size);
+	put(code, POP + EBX);
+	put2(code, JMP_SHORT, -(SLOW + FULL) & 0xff);
+	put_bytes(code, at(body->stub + LOOK + JZ), size);
+	code->byte[code->size - size + JG_END - 1] = -(FULL + JG_END) & 0xff;
+}
+
+/* Returns false where there is no such code, or it does not fit. */
+static bool make_inline(struct code *code, const struct vmi_site *site, u32 row, struct body body,
+			bool live)
+{
+	const struct vmi_call_record *record = record_of(row);
 	u32 keep;
 
+	if (body.size == VMI_NO_INLINE || (body.queues && live))
+		return false;
+	code->size = 0;
 	code->form = VMI_FORM_INLINE;
-	if (!size) { /* a hint; or what returns its argument */
+	if (!body.size) { /* a hint; or what returns its argument */
 		if (record->out & VMI_A)
 			load(code, site, result(site), source(site, ARGUMENT_A));
 		if (!code->size)
 			code->form = VMI_FORM_NOPS;
-	} else if (!in_place(code, site, body.code, size)) {
+	} else if (body.queues || !in_place(code, site, at(body.stub), body.size)) {
 		/* No such code looks at the stack. */
-		if (native)
+		if (body.native)
 			trim(&body, record->out & VMI_A);
 		keep = saved(site, record, body.lost);
 		begin(code, site, record, keep, 0);
-		put_bytes(code, body.code, body.size);
+		if (body.queues)
+			put_queue(code, site, &body);
+		else
+			put_bytes(code, at(body.stub), body.size);
 		if (returns(record))
 			end(code, site, record, keep, 0, body.result);
 	}
-	if (code->size < site->size)
-		nops(code->byte + code->size, site->size - code->size);
+	if (code->size > site->size)
+		return false;
+	nops(code->byte + code->size, site->size - code->size);
+	return true;
 }
 
 static void make_call(struct code *code, const struct vmi_site *site,
@@ -401,6 +484,7 @@ static void make_call(struct code *code, const struct vmi_site *site,
 	bool jump = (record->convention & 0xf) == VMI_CONV_JUMP;
 	u32 words = words_on_stack(site, record), keep = saved(site, record, 0), at_byte, n;
 
+	code->size = 0;
 	begin(code, site, record, keep, words);
 	at_byte = code->size;
 	put(code, jump ? JMP : CALL);
@@ -425,39 +509,29 @@ static void make_call(struct code *code, const struct vmi_site *site,
 	*(u32 *)(code->byte + at_byte + 1) = target - (site->address + at_byte + 5);
 }
 
-/* For a form that is wanted, VMI_PATCH_*. */
-static void make(struct code *code, const struct vmi_site *site, u32 wanted)
+/* For a form that is wanted, VMI_PATCH_*; live: other CPUs may be inside. */
+static void make(struct code *code, const struct vmi_site *site, u32 wanted, bool live)
 {
 	const struct rom_image *image = rom_addr(rom_image);
-	const struct vmi_call_record *record = record_of(site->call);
-	const struct trap *trap = trap_find(image);
-	const struct trap_stub *stub = trap ? &trap->stub[site->call] : NULL;
-	u32 target = (u32)image + record->stub, size = record->inline_size;
-	bool native = true;
+	struct body body = body_of(site->call), other;
+	u32 row = plainer(site);
 
 	code->size = 0;
 	code->behind = false;
 	code->form = VMI_FORM_ORIGINAL;
 	if (wanted == VMI_PATCH_ORIGINAL)
 		return;
-	if (stub && stub->on) {
-		target = (u32)trap + stub->entry;
-		size = stub->inline_size;
-		native = false;
-	} else {
-		if (stub && stub->entry)
-			size = stub->native_inline;
-		if (wanted == VMI_PATCH_BEST && (site->flags & VMI_SITE_NATIVE) &&
-		    (native_binding(image, trap, site->call) & VMI_NATIVE))
+	if (wanted == VMI_PATCH_BEST) {
+		if (body.native && (site->flags & VMI_SITE_NATIVE) &&
+		    (native_binding(image, trap_find(image), site->call) & VMI_NATIVE))
+			return;
+		other = body_of(row);
+		if (other.native == body.native && make_inline(code, site, row, other, live))
+			return;
+		if (row != site->call && make_inline(code, site, site->call, body, live))
 			return;
 	}
-	if (wanted == VMI_PATCH_BEST && size != VMI_NO_INLINE) {
-		make_inline(code, site, record, target, size, native);
-		if (code->size <= site->size)
-			return;
-		code->size = 0;
-	}
-	make_call(code, site, record, target);
+	make_call(code, site, record_of(site->call), body.stub);
 }
 
 /* ------------------------------------------------------------------------
@@ -623,7 +697,7 @@ static u32 check(const struct vmi_patch *patch, u32 n, const u8 *kept, struct co
 
 	if (refused)
 		return refused;
-	make(code, &site, VMI_PATCH_CALLS);
+	make(code, &site, VMI_PATCH_CALLS, false);
 	if (code->size > site.size)
 		return VMI_PATCH_SHORT;
 	if (!is_inside(site.address, site.size, patch->text, patch->text_size))
@@ -633,11 +707,12 @@ static u32 check(const struct vmi_patch *patch, u32 n, const u8 *kept, struct co
 	if (!patch->sync)
 		return VMI_PATCH_DONE;
 	behind = code->behind;
-	make(code, &site, patch->form);
-	return (site.flags & VMI_SITE_LIVE) &&
-			       !(behind && (*kept == VMI_FORM_CALL || code->form == VMI_FORM_CALL))
-		       ? VMI_PATCH_DONE
-		       : VMI_PATCH_LIVE;
+	make(code, &site, patch->form, true);
+	if (!(site.flags & VMI_SITE_LIVE) ||
+	    (*kept == VMI_FORM_INLINE && body_of(site.call).queues) ||
+	    (behind && (*kept == VMI_FORM_CALL || code->form == VMI_FORM_CALL)))
+		return VMI_PATCH_LIVE;
+	return VMI_PATCH_DONE;
 }
 
 /* ------------------------------------------------------------------------
@@ -679,7 +754,7 @@ static void bring(struct vmi_patch *patch, u32 n, u8 *kept, struct code *code)
 	struct vmi_site site;
 
 	site_read(patch, n, &site);
-	make(code, &site, patch->form);
+	make(code, &site, patch->form, patch->sync);
 	patch->forms[code->form]++;
 	if (*kept == VMI_FORM_ORIGINAL) {
 		if (code->form == VMI_FORM_ORIGINAL)

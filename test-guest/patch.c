@@ -208,13 +208,17 @@ static u32 leads(const u8 *code, u32 size, u8 opcode, u32 target)
 	return size;
 }
 
-/* What a site's code is. */
+/* What a site's code is. Code that queues has a CALL for when it may not, behind a JNZ around it. */
 static u32 form_of(const u8 *code, const u8 *original, u32 size, u32 to)
 {
+	u32 call;
+
 	if (same(code, original, size))
 		return VMI_FORM_ORIGINAL;
-	if (leads(code, size, 0xe8, to) < size)
-		return VMI_FORM_CALL;
+	call = leads(code, size, 0xe8, to);
+	if (call < size)
+		return call >= 10 && same(code + call - 2, "\x75\x0a", 2) ? VMI_FORM_INLINE
+									  : VMI_FORM_CALL;
 	if (leads(code, size, 0xe9, to) < size)
 		return VMI_FORM_JUMP;
 	return nops(code, size) ? VMI_FORM_NOPS : VMI_FORM_INLINE;
@@ -899,6 +903,88 @@ static void dead_registers(void)
 			    i))
 			describe(&sites[i]);
 	point("what is not live is not kept");
+}
+
+/*
+ * A site that queues: where the class does not wait, where it does, and where the queue is
+ * full, with every register live and kept.
+ */
+static void queue_at_site(void)
+{
+	static u32 entries[700];
+	struct vmi_site *site;
+	u32 i, lazy, good = 0;
+
+	if (!traps[VMI_ID_SetPxE] || !traps[VMI_ID_SetLazyMode])
+		return;
+	start();
+	site = add(VMI_ID_SetPxE, SIZE_MOST);
+	memcpy(before, text, sizeof(text));
+	bring(VMI_PATCH_BEST, "queue");
+	expect(is(site, VMI_FORM_INLINE), "SetPxE is not inline");
+	for (lazy = VMI_LAZY_NONE; lazy <= VMI_LAZY_MMU; lazy++) {
+		memset(entries, 0, sizeof(entries));
+		VMI(&rom, SetLazyMode)(lazy);
+		for (i = 0; i < ARRAY_SIZE(entries); i++) {
+			struct invoke v = { .target = site->address, .jump = 1 };
+
+			v.in = random_registers();
+			v.in.eax = 0xabc00000 + i;
+			v.in.edx = (u32)&entries[i];
+			v.in.ecx = VMI_PAGE_PT;
+			invoke(&v);
+			if (!registers_behind(site, &v, false))
+				break;
+			good += lazy || entries[i] == 0xabc00000 + i;
+			if (i + 1 == VMI_SHARED_QUEUED)
+				good -= lazy && entries[i]; /* the last one that waits */
+		}
+		VMI(&rom, SetLazyMode)(VMI_LAZY_NONE);
+		for (i = 0; i < ARRAY_SIZE(entries); i++)
+			good += entries[i] == 0xabc00000 + i;
+	}
+	equal(good, 4 * ARRAY_SIZE(entries), "good ones");
+	point("a site that queues, until the queue is full");
+}
+
+/* With a constant it may be another call. */
+static void constants(void)
+{
+	static const struct {
+		u8 row, other;
+		u32 value;
+	} plain[] = {
+		{ VMI_ID_SetInterruptMask, VMI_ID_EnableInterrupts, 0xffffffff },
+		{ VMI_ID_SetInterruptMask, VMI_ID_DisableInterrupts, 0xfffffdff },
+		{ VMI_ID_FlushTLB, VMI_ID_FlushTLBAll, VMI_FLUSH_GLOBAL },
+		{ VMI_ID_FlushTLB, VMI_ID_FlushTLBAll, VMI_FLUSH_GLOBAL | VMI_FLUSH_TLB },
+		{ VMI_ID_FlushTLB, VMI_ID_FlushTLB_v6, VMI_FLUSH_TLB },
+		{ VMI_ID_FlushTLB, VMI_ID_FlushTLB, 0 },
+		{ VMI_ID_GetCycleCounter, VMI_ID_RDTSC, VMI_CYCLES_REAL },
+		{ VMI_ID_GetCycleCounter, VMI_ID_RDTSC, VMI_CYCLES_AVAILABLE },
+		{ VMI_ID_GetCycleCounter, VMI_ID_GetCycleCounter, VMI_CYCLES_STOLEN },
+	};
+	u32 i;
+
+	start();
+	for (i = 0; i < ARRAY_SIZE(plain); i++) {
+		add(plain[i].row, SIZE_MOST)->argument[0] = VMI_FROM_CONSTANT;
+		sites[i * 2].constant[0] = plain[i].value;
+		add(plain[i].other, SIZE_MOST);
+	}
+	memcpy(before, text, sizeof(text));
+	bring(VMI_PATCH_BEST, "constants");
+	for (i = 0; i < ARRAY_SIZE(plain); i++) {
+		bool same_code =
+			same(code_of(&sites[2 * i]), code_of(&sites[2 * i + 1]), SIZE_MOST);
+
+		if (plain[i].row == plain[i].other || traps[plain[i].row])
+			continue;
+		if (!expect(same_code && is(&sites[2 * i], VMI_FORM_INLINE), "%s of %x is not %s",
+			    call_name[plain[i].row], plain[i].value, call_name[plain[i].other]))
+			describe(&sites[2 * i]);
+	}
+	point("with a constant a call is a plainer one");
 }
 
 /* ------------------------------------------------------------------------
@@ -1774,6 +1860,22 @@ static void not_live(void)
 	equal(patch(&request), VMI_PATCH_DONE, "originals stay, result");
 	bring(VMI_PATCH_CALLS, "without sync");
 	refused_form(request, VMI_PATCH_LIVE, BAD, "LEA behind the CALL that is there");
+
+	start();
+	add(VMI_ID_SetPxE, SIZE_MOST)->flags = VMI_SITE_LIVE;
+	memcpy(before, text, sizeof(text));
+	request = all_sites(VMI_PATCH_BEST);
+	request.sync = (u32)sync_alone;
+	request.argument = SYNC_ARGUMENT;
+	synced.in_site = 0;
+	done(request, "live");
+	if (traps[VMI_ID_SetPxE]) {
+		expect(is(&sites[0], VMI_FORM_CALL), "a live site has a CALL inside");
+		bring(VMI_PATCH_BEST, "without sync");
+		expect(is(&sites[0], VMI_FORM_INLINE), "SetPxE is not inline");
+		request.form = VMI_PATCH_CALLS;
+		refused_form(request, VMI_PATCH_LIVE, 0, "a CALL inside");
+	}
 	point("a live site that a CPU may have to return into");
 }
 
@@ -1792,6 +1894,8 @@ void guest_main(void)
 	arguments();
 	inline_code();
 	dead_registers();
+	constants();
+	queue_at_site();
 	some_sites();
 	another_mapping();
 	sync_every_site();

@@ -153,11 +153,11 @@
 ; Clobbers: flags
 	inline	GetPxELong
 	push	ecx
-	mov	ecx, eax
-.again:	mov	eax, [ecx]
-	mov	edx, [ecx + 4]
-	cmp	eax, [ecx]
+.again:	mov	ecx, [eax]
+	mov	edx, [eax + 4]
+	cmp	ecx, [eax]
 	jne	.again
+	mov	eax, ecx
 	pop	ecx
 	endinline
 

@@ -331,7 +331,7 @@ static void test(u32 address)
 
 /* A call site, which ends in RET behind it. */
 static struct {
-	u8 code[64], ret;
+	u8 code[80], ret;
 } site = { .ret = 0xc3 };
 
 /* Its best form for the call, VMI_FORM_*. */
