@@ -427,20 +427,28 @@ static void trim(struct body *body, bool has_result)
  *	queue:	PUSH EBX; MOV EBX; XADD; JG full; ...; POP EBX
  *	end:
  */
+enum { LOOK = 8, JZ = 2, JG_END = 16, SLOW = 2, FULL = 9, TURN = 12 };
+
+/* clang-format off */
+extern const u8 patch_turn[TURN];
+const u8 patch_turn[TURN] = {
+	JNZ_SHORT, TURN - SLOW,
+	CALL, 0, 0, 0, 0, JMP_SHORT, TURN - FULL,
+	POP + EBX, JMP_SHORT, (u8)(SLOW - TURN)
+};
+/* clang-format on */
+
 static void put_queue(struct code *code, const struct vmi_site *site, const struct body *body)
 {
-	enum { LOOK = 8, JZ = 2, SLOW = 7, FULL = 3, JG_END = 16 };
-	u32 size = body->size - LOOK - JZ;
+	u32 size = body->size - LOOK - JZ, at_turn = code->size + LOOK;
+	u8 *turn = code->byte + at_turn;
 
 	put_bytes(code, at(body->stub), LOOK);
-	put2(code, JNZ_SHORT, SLOW + FULL);
-	put(code, CALL);
-	put_word(code, body->stub - (site->address + code->size + 4));
-	put2(code, JMP_SHORT, FULL + size);
-	put(code, POP + EBX);
-	put2(code, JMP_SHORT, -(SLOW + FULL) & 0xff);
+	put_bytes(code, rom_addr(patch_turn), TURN);
 	put_bytes(code, at(body->stub + LOOK + JZ), size);
-	code->byte[code->size - size + JG_END - 1] = -(FULL + JG_END) & 0xff;
+	*(u32 *)(turn + SLOW + 1) = body->stub - (site->address + at_turn + SLOW + 5);
+	turn[FULL - 1] += (u8)size;
+	turn[TURN + JG_END - 1] = (u8)(FULL - TURN - JG_END);
 }
 
 /* Returns false where there is no such code, or it does not fit. */
