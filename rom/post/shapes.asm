@@ -16,7 +16,7 @@
 ;	end_shape
 ;
 ; Where what is between entry and inline_end, which emits the RET, is all that there is
-; to do, it may stand at a call site.
+; to do, it may stand at a call site (inline_end noreturn: the whole does not return).
 ;
 ; A shape preserves every register and every flag outside OSZAPC that is not in
 ; the call's column out. Only CS and SS are relied on: the others, too, cost less
@@ -76,10 +76,12 @@ row_ANY	equ ANY
 	times -((%$entry - %$native) / 121) db 0 ; no error: POST's short jump reaches back
 %endmacro
 
-%macro	inline_end 0
+%macro	inline_end 0-1			; noreturn: nothing is behind it
 %$inline_size equ $ - %$entry
 %define %$inlined
+%ifnidn %1, noreturn
 	ret
+%endif
 %endmacro
 
 %macro	end_shape 0
@@ -309,6 +311,9 @@ bits 32
 	mov	dword [ss:INTERRUPTS], VMI_IF
 	%4
 	%5
+%if %2 == 0
+	inline_end noreturn
+%endif
 	end_shape
 	shape	%1, S
 	return_to %2, %3, %5
