@@ -236,7 +236,7 @@ static void nothing_lost(u32 id, enum flag wanted, void (*comes)(void))
 	irq.comes = comes;
 	for (state = 0; state < 4; state++) {
 		u32 entry = guest_entry(id, HIGH);
-		bool was, on;
+		bool was, on, one;
 
 		if ((state & 2) && !cpu_if())
 			continue;
@@ -263,14 +263,14 @@ static void nothing_lost(u32 id, enum flag wanted, void (*comes)(void))
 			hook_step = NULL;
 			last = irq.now;
 			points++;
+			one = irq.came && comes == interrupt_comes;
 			/* Back in the guest, EFLAGS.IF may just have been set. */
 			if (irq.waiting && enabled())
 				take();
 			if (call.ended == ENDED_RETURN && enabled() == on && !irq.early &&
 			    played.traps <= (irq.came && !cpu_if()) &&
-			    irq.taken + shared()->pending + irq.waiting ==
-				    (irq.came && comes == interrupt_comes) &&
-			    !(on && !irq.taken && irq.came && comes == interrupt_comes) &&
+			    irq.taken + shared()->pending + irq.waiting == one &&
+			    irq.taken >= (one && on) && irq.taken <= (was || on) &&
 			    (!(record(id)->out & VMI_A) ||
 			     (call.after.eax & VMI_IF) == (was ? VMI_IF : 0)))
 				continue;
