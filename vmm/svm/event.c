@@ -2,10 +2,10 @@
 /*
  * Interrupts and exceptions on their way into the guest.
  *
- * Where the virtual interrupt flag counts, all of them come through
- * here, those of the processor and INT n by an exit: EFLAGS.IF becomes what the two flags
- * say together, so that the frame is right; the virtual flag is set, and leaves the rest to
- * the gate, and to handlers that know only STI, CLI and IRET.
+ * Where the virtual interrupt flag counts, all of them come through here, those of the
+ * processor and INT n by an exit: EFLAGS.IF becomes what the two flags say together, so that
+ * the frame is right; the virtual flag is set, and leaves the rest to the gate, and to
+ * handlers that know only STI, CLI and IRET.
  */
 #include "svm.h"
 

@@ -111,13 +111,6 @@ static void irq_open(struct vcpu *cpu, bool wait)
 	}
 }
 
-/* An exit, as soon as EFLAGS.IF is set. */
-static void irq_window(struct vcpu *cpu)
-{
-	cpu->vmcb->int_control |= INT_V_IRQ | INT_V_IGNORE_TPR;
-	cpu->vmcb->intercept1 |= INTERCEPT_VINTR;
-}
-
 /*
  * An interrupt waits at the processor, or the guest can have one that does. Where only the
  * virtual flag keeps it from it, EFLAGS.IF is clear from now on, too: the guest sets it last.
@@ -140,7 +133,9 @@ void irq_take(struct vcpu *cpu)
 			return;
 	}
 	__asm__ volatile("cli" : : : "memory");
-	irq_window(cpu);
+	/* An exit, as soon as EFLAGS.IF is set. */
+	vmcb->int_control |= INT_V_IRQ | INT_V_IGNORE_TPR;
+	vmcb->intercept1 |= INTERCEPT_VINTR;
 }
 
 /* The guest halts with interrupts enabled. What other CPUs want comes first (svm_exit). */
