@@ -549,9 +549,9 @@
  *			be done behind it
  *	JUMP		JMP rel32, where the convention is VMI_CONV_JUMP
  *
- * A site behaves as its call does; OSZAPC are lost, every register that is not an output
- * is preserved if it is in the record's live, or if no argument had to be moved there. Where
- * the result is wanted in another register, that is the output in place of EAX.
+ * A site behaves as its call does, but for this: OSZAPC are lost, and of EAX, ECX, EDX, EBX,
+ * ESI and EDI what is neither an output nor in the record's live. Where the result is wanted in
+ * another register, that is the output in place of EAX. An annotation keeps all registers.
  */
 #define VMI_FORM_ORIGINAL 0
 #define VMI_FORM_NOPS 1
@@ -672,7 +672,7 @@
 #define VMI_HV_ATTACH 0x101  /* below */
 #define VMI_HV_DETACH 0x102  /* as before ATTACH: the shared areas are the guest's again */
 #define VMI_HV_FLUSH 0x103   /* perform what this vCPU has queued */
-#define VMI_HV_DELIVER 0x104 /* the virtual interrupt flag was set: deliver what is pending */
+#define VMI_HV_DELIVER 0x104 /* the flag was set: deliver what is pending; not with CPU_IF */
 #define VMI_HV_LAST 0x104
 
 /*
@@ -692,13 +692,27 @@
  * 0, interrupts with VMI_IF where VMI_HV_CPU_IF, elsewhere as the guest's flag is.
  *
  * Interrupts: the guest's interrupt flag is interrupts, and EFLAGS.IF with it where
- * VMI_HV_CPU_IF. Something that comes while it is clear sets pending, and the guest
- * looks there after it has set the flag. The VMM looks at interrupts and sets pending while
- * the vCPU does not run: on another processor, its load of pending may have passed its
- * store to interrupts. The VMM delivers as the processor does: it clears the flag where the
- * gate does, and the frame's IF says what it was. Where VMI_HV_CPU_IF it may at any
- * exit clear EFLAGS.IF if interrupts is 0, and then set interrupts: to the guest that is the
- * same, and EFLAGS.IF alone is the flag of code that knows nothing of this.
+ * VMI_HV_CPU_IF. The VMM delivers as the processor does: it clears the flag where the gate
+ * does, and the frame's IF says what it was.
+ *
+ * Without VMI_HV_CPU_IF, something that comes while the flag is clear sets pending, and the
+ * guest looks there after it has set the flag. The VMM looks at interrupts and sets pending
+ * while the vCPU does not run: on another processor, its load of pending may have passed its
+ * store to interrupts.
+ *
+ * With it, pending stays 0. What comes waits until both are set, and the VMM watches
+ * EFLAGS.IF, which it may clear at any exit while interrupts is 0; at an exception or NMI it
+ * does, and sets interrupts: the frame has the flag then, and EFLAGS.IF alone is the flag of
+ * handlers that know nothing of this. So what the guest does has an order:
+ *
+ *	to disable		interrupts = 0, nothing else
+ *	to enable		interrupts = VMI_IF, then STI
+ *	to return, to load	CLI, interrupts = VMI_IF, then IRET, STI and SYSEXIT, POPF
+ *	to ask			interrupts, then EFLAGS: if the first is 0, so is the answer
+ *
+ * Each is right with an exit between any two instructions. CLI, STI and POPF by other code do
+ * what they do on the bare processor while interrupts is set, and nothing while it is 0; EFLAGS
+ * that PUSHF took then are not the guest's, and after an exception or NMI not to be loaded.
  *
  * Queue: entries from VMI_SHARED_QUEUE to VMI_SHARED_END, VMI_QUEUED_SIZE bytes each.
  * Those below VMI_SHARED_END + queue_next are in use: queue_next is negative while there is

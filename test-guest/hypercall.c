@@ -290,9 +290,7 @@ static bool open(struct trap *trap)
 static void enable(void)
 {
 	shared->interrupts = VMI_IF;
-	__asm__ volatile("sti" : : : "memory");
-	if (shared->pending)
-		call3(VMI_HV_DELIVER, 0, 0, 0);
+	__asm__ volatile("sti\n\tnop" : : : "memory");
 }
 
 static void gate(u32 vector, u32 type)
@@ -327,9 +325,12 @@ static void interrupts(void)
 	shared->interrupts = 0;
 	__asm__ volatile("sti\n\tnop\n\tnop" : : : "memory");
 	equal(irq_count[0], before, "IRQ 0 with the flag clear");
-	expect(shared->pending, "pending is not set");
+	equal(eflags() & EFLAGS_IF, 0, "EFLAGS.IF");
+	equal(shared->interrupts | shared->pending, 0, "the flag, and pending");
+	__asm__ volatile("pushl $0x202\n\tpopf\n\tnop" : : : "memory"); /* from before it came */
+	equal(irq_count[0], before, "IRQ 0 with the flag clear, after POPF");
 	enable();
-	equal(irq_count[0], before + 1, "IRQ 0 after DELIVER");
+	equal(irq_count[0], before + 1, "IRQ 0 after the flag was set");
 	__asm__ volatile("cli");
 	shared->interrupts = VMI_IF;
 	irq0_pend();

@@ -16,12 +16,12 @@
 ;	end_shape
 ;
 ; Where what is between entry and inline_end, which emits the RET, is all that there is
-; to do, it may stand at a call site.
+; to do, it may stand at a call site (inline_end noreturn: the whole does not return); where it
+; ends with queue_end, rom/patch.c makes more of it.
 ;
 ; A shape preserves every register and every flag outside OSZAPC that is not in
 ; the call's column out. Only CS and SS are relied on: the others, too, cost less
-; than a second rule. Between an instruction that sets the interrupt flag and the
-; one that looks for what is pending, the VMM delivers by itself.
+; than a second rule.
 
 %include "vmi_abi.inc"
 
@@ -66,7 +66,7 @@ row_ANY	equ ANY
 %macro	shape 2-4 0, 0			; name, features; of ANY: arguments, class
 %push shape
 	db	row_%1, %2, %3, %4
-	db	%$entry - %$native, %$end - %$native, %$inline_size
+	db	%$entry - %$native, %$end - %$native, %$inline_size, %$queues
 %$native:
 	db	0xe9			; JMP rel32
 	dd	0
@@ -77,15 +77,26 @@ row_ANY	equ ANY
 	times -((%$entry - %$native) / 121) db 0 ; no error: POST's short jump reaches back
 %endmacro
 
-%macro	inline_end 0
+%macro	inline_end 0-1			; noreturn: nothing is behind it
 %$inline_size equ $ - %$entry
 %define %$inlined
+%ifnidn %1, noreturn
 	ret
+%endif
+%endmacro
+
+%macro	queue_end 0
+%$queues equ 1
+%define %$queueing
+	inline_end
 %endmacro
 
 %macro	end_shape 0
 %ifndef %$inlined
 %$inline_size equ VMI_NO_INLINE
+%endif
+%ifndef %$queueing
+%$queues equ 0
 %endif
 %$end:
 %pop
@@ -131,8 +142,10 @@ trap_shapes:
 bits 32
 
 ; ---------------------------------------------------------------------------
-; Interrupts and flags. Where EFLAGS.IF counts, too, what enables has to set both,
-; and what disables clears the shared one only.
+; Interrupts and flags. Where EFLAGS.IF counts, too, the VMM waits for it: what enables
+; sets the shared flag first and EFLAGS.IF last, and what disables clears the shared one
+; only. Elsewhere, what enables looks for what is pending afterwards; between the two
+; instructions the VMM delivers by itself.
 
 %macro	deliver_if_pending 0
 	cmp	dword [ss:PENDING], 0
@@ -145,7 +158,6 @@ bits 32
 	entry
 	mov	dword [ss:INTERRUPTS], VMI_IF
 	sti
-	deliver_if_pending
 	inline_end
 	end_shape
 
@@ -162,11 +174,14 @@ bits 32
 	inline_end
 	end_shape
 
+; Where both count, the shared one is read first: while it is clear, the VMM may change
+; EFLAGS.IF, and set it then.
 	shape	GetInterruptMask, IF
 	entry
+	mov	eax, [ss:INTERRUPTS]
 	pushfd
+	and	[esp], eax
 	pop	eax
-	and	eax, [ss:INTERRUPTS]
 	inline_end
 	end_shape
 
@@ -176,13 +191,24 @@ bits 32
 	inline_end
 	end_shape
 
+	shape	SetInterruptMask, IF
+	entry
+	test	ah, VMI_IF >> 8
+	jnz	%$on
+	mov	dword [ss:INTERRUPTS], 0
+	jmp	%$done
+%$on:	mov	dword [ss:INTERRUPTS], VMI_IF
+	sti
+%$done:
+	inline_end
+	end_shape
+
 ; The way that disables has nothing to look for.
-%macro	set_interrupt_mask 1		; what sets EFLAGS.IF
+	shape	SetInterruptMask, S
 	entry
 	test	ah, VMI_IF >> 8
 	jz	%$off
 	mov	dword [ss:INTERRUPTS], VMI_IF
-	%1
 	cmp	dword [ss:PENDING], 0
 	je	%$done
 	trap	VMI_HV_DELIVER
@@ -190,23 +216,14 @@ bits 32
 %$off:	mov	dword [ss:INTERRUPTS], 0
 %$done:
 	inline_end
-%endmacro
-
-	shape	SetInterruptMask, IF
-	set_interrupt_mask sti
 	end_shape
 
-	shape	SetInterruptMask, S
-	set_interrupt_mask {}
-	end_shape
-
-%macro	get_eflags_if 0			; EFLAGS.IF counts
+%macro	get_eflags_if 0			; EFLAGS.IF counts; OR changes flags
+	mov	eax, [ss:INTERRUPTS]
 	pushfd
+	or	eax, ~VMI_IF
+	and	[esp], eax
 	pop	eax
-	cmp	dword [ss:INTERRUPTS], 0
-	jne	%$on
-	and	ah, ~(VMI_IF >> 8) & 0xff
-%$on:
 %endmacro
 
 %macro	get_eflags 0			; it does not
@@ -251,7 +268,6 @@ bits 32
 	entry
 	cli
 	mov	dword [ss:INTERRUPTS], VMI_IF
-	deliver_if_pending
 	push	eax
 	popfd
 	inline_end
@@ -272,12 +288,11 @@ bits 32
 	end_shape
 
 ; Where EFLAGS.IF does not count, the frame's IF is the flag that there will be.
-%macro	return_to 5			; bytes of a return address, frame's second byte of
-					; flags or 0, CLI or not, instructions that return
+%macro	return_to 3			; bytes of a return address, frame's second byte of
+					; flags or 0, the instruction that returns
 %$deliver:
 	trap	VMI_HV_DELIVER
-	%4
-	%5
+	%3
 	entry
 %if %1
 	add	esp, %1
@@ -286,33 +301,41 @@ bits 32
 	test	byte [esp + %2], VMI_IF >> 8
 	jz	%$off
 %endif
-	%3
 	mov	dword [ss:INTERRUPTS], VMI_IF
 	cmp	dword [ss:PENDING], 0
 	jne	%$deliver
-	%4
-	%5
+	%3
 %if %2
 %$off:	mov	dword [ss:INTERRUPTS], 0
-	%5
+	%3
 %endif
 %endmacro
 
-%macro	return_shape 6			; name, and these; with CLI, what sets EFLAGS.IF
+%macro	return_shape 5			; name, and these; in between, what sets EFLAGS.IF
 	shape	%1, IF
-	return_to %2, 0, cli, %5, %6
+	entry
+%if %2
+	add	esp, %2
+%endif
+	cli
+	mov	dword [ss:INTERRUPTS], VMI_IF
+	%4
+	%5
+%if %2 == 0
+	inline_end noreturn
+%endif
 	end_shape
 	shape	%1, S
-	return_to %2, %3, %4, %4, %6
+	return_to %2, %3, %5
 	end_shape
 %endmacro
 
-	return_shape IRET, 0, 9, , , iretd
-	return_shape IRET_v13, 4, 9, , , iretd
-	return_shape IRET16, 4, 5, , , o16 iret
-	return_shape SYSEXIT, 0, 0, , sti, sysexit
-	return_shape StiSysexit, 0, 0, , sti, sysexit
-	return_shape SysRet, 0, 0, , , sysret
+	return_shape IRET, 0, 9, , iretd
+	return_shape IRET_v13, 4, 9, , iretd
+	return_shape IRET16, 4, 5, , o16 iret
+	return_shape SYSEXIT, 0, 0, sti, sysexit
+	return_shape StiSysexit, 0, 0, sti, sysexit
+	return_shape SysRet, 0, 0, , sysret
 
 ; ---------------------------------------------------------------------------
 ; Registers that the VMM keeps a copy of
@@ -376,16 +399,21 @@ bits 32
 	jmp	%$trapped
 	entry
 	queue_or_trap %1, %2, %4
+%if %2
+	ret
+%else
+	queue_end
+%endif
 %endmacro
 
 %macro	queue_or_trap 3
 	test	byte [ss:DEFER], %1
-	jz	%$off
+	jz	short %$off
 %$queue:
 	push	ebx
 	mov	ebx, VMI_QUEUED_SIZE
 	xadd	[ss:NEXT], ebx
-	jg	%$full			; the sum
+	jg	short %$full		; the sum
 	mov	[ss:END + ebx + 4], eax
 	mov	[ss:END + ebx + 8], edx
 	mov	[ss:END + ebx + 12], ecx
@@ -398,7 +426,6 @@ bits 32
 %endif
 	mov	dword [ss:END + ebx], VMI_HV_TAG | ROW
 	pop	ebx
-	ret
 %endmacro
 
 ; Those that say themselves that they may wait, those that the VMM has a copy of,
@@ -457,6 +484,7 @@ bits 32
 	entry
 	into_tss
 	queue_or_trap VMI_DEFER_CPU, 0, none
+	ret
 	end_shape
 
 	shape	UpdateKernelStack, S

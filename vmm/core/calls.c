@@ -613,7 +613,7 @@ ALIAS(IODelay, Pause)
 /* What comes between the question and the sleep is the VMM's to see. */
 CALL(Halt, FLAG)
 {
-	bool pending = OPS->pending(vcpu);
+	bool pending = core_pending(vcpu);
 
 	regs->eflags |= VMI_IF;
 	set_interrupts(vcpu, regs, VMI_IF);

@@ -153,6 +153,8 @@ void vmm_calls_possible(const struct vmm *vm, u32 calls[8])
 		calls[i] = 0;
 	for (i = 0; i < VMI_CALL_COUNT; i++) {
 		needs = vmm_needs[i];
+		if (vm->features & VMI_HV_CPU_IF && VMI_IS_IRQ_CALL(i))
+			needs = 0;
 		if (needs != LEFT_TO_ROM && has_op(vm->ops, needs & 0xff) &&
 		    has_op(vm->ops, needs >> 8 & 0xff) && has_op(vm->ops, needs >> 16 & 0xff))
 			calls[i >> 5] |= 1u << (i & 31);
@@ -418,7 +420,7 @@ static enum vmm_result attach(struct vmm_vcpu *vcpu, struct vmm_regs *regs)
 	if (!(vm->features & VMI_HV_CPU_IF) || regs->eflags & VMI_IF)
 		vcpu->shared->interrupts = flag;
 	if (vm->ops->pending)
-		vcpu->shared->pending = !vcpu->shared->interrupts && vm->ops->pending(vcpu);
+		vcpu->shared->pending = !vcpu->shared->interrupts && core_pending(vcpu);
 	regs->eax = version;
 	return VMM_CONTINUE;
 }
@@ -452,14 +454,21 @@ static enum vmm_result own_number(struct vmm_vcpu *vcpu, struct vmm_regs *regs)
 	return core_refuse(vcpu, regs);
 }
 
+bool core_pending(struct vmm_vcpu *vcpu)
+{
+	const struct vmm *vm = vcpu->vm;
+
+	return !(vm->features & VMI_HV_CPU_IF) && vm->ops->pending && vm->ops->pending(vcpu);
+}
+
 void core_deliver(struct vmm_vcpu *vcpu, struct vmm_regs *regs)
 {
 	const struct vmm_ops *ops = vcpu->vm->ops;
 
-	if (!vmm_interrupt_flag(vcpu, regs->eflags | VMI_IF) || !ops->deliver || !ops->pending)
+	if (!vmm_interrupt_flag(vcpu, regs->eflags) || !ops->deliver)
 		return;
 	__atomic_store_n(&vcpu->shared->pending, 0, __ATOMIC_SEQ_CST);
-	if (ops->pending(vcpu))
+	if (core_pending(vcpu))
 		ops->deliver(vcpu, regs);
 }
 

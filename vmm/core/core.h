@@ -100,6 +100,8 @@ bool core_write(struct vmm_vcpu *vcpu, u32 linear, const void *from, u32 bytes);
 bool core_writable(struct vmm_vcpu *vcpu, u32 linear, u32 bytes);
 void core_copy(void *to, const void *from, u32 bytes);
 
+/* What waits, where the guest has to ask. Elsewhere the VMM waits for EFLAGS.IF. */
+bool core_pending(struct vmm_vcpu *vcpu);
 /* The guest's interrupt flag was set: enter the handler of what waits. */
 void core_deliver(struct vmm_vcpu *vcpu, struct vmm_regs *regs);
 

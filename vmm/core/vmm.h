@@ -158,14 +158,16 @@ struct vmm_ops {
 	vmi_u32 (*in)(struct vmm_vcpu *, vmi_u32 port, unsigned int bytes);
 	void (*out)(struct vmm_vcpu *, vmi_u32 port, unsigned int bytes, vmi_u32 value);
 
-	/* Is there an interrupt that the vCPU would take if its flag were set? */
+	/*
+	 * This one and deliver: not used where VMI_HV_CPU_IF. Is there an interrupt that the vCPU
+	 * would take if its flag were set?
+	 */
 	bool (*pending)(struct vmm_vcpu *);
 	/*
 	 * The flag was set, and something is pending: enter its handler as the processor does,
 	 * by changing regs and the guest's stack or by injection at the next entry (and then
-	 * vmm_entered_gate). Where VMI_HV_CPU_IF and regs->eflags has IF clear, IRET or SYSEXIT
-	 * is about to set it: wait for that. vmi_shared.pending was cleared: what
-	 * is left over calls for vmm_set_pending again.
+	 * vmm_entered_gate). vmi_shared.pending was cleared: what is left over calls for
+	 * vmm_set_pending again.
 	 */
 	void (*deliver)(struct vmm_vcpu *, struct vmm_regs *);
 
@@ -339,15 +341,19 @@ static inline vmi_u32 vmm_interrupt_flag(const struct vmm_vcpu *vcpu, vmi_u32 ef
 	return __atomic_load_n(&vcpu->shared->interrupts, __ATOMIC_RELAXED) & eflags & VMI_IF;
 }
 
-/* EFLAGS as the frame of an exception or interrupt should have them. */
+/*
+ * EFLAGS as the frame of an exception or interrupt should have them. Where VMI_HV_CPU_IF the
+ * vCPU's own may be set to that at any exit; with something waiting they have to be: it is
+ * delivered, or IF is clear then and tells when to look again.
+ */
 static inline vmi_u32 vmm_frame_flags(const struct vmm_vcpu *vcpu, vmi_u32 eflags)
 {
 	return (eflags & ~(vmi_u32)VMI_IF) | vmm_interrupt_flag(vcpu, eflags);
 }
 
 /*
- * Something waits. True: the guest's virtual flag is set, and the guest may have looked at
- * pending already: deliver it, or wait for EFLAGS.IF. What comes from another thread first
+ * Something waits; not where VMI_HV_CPU_IF. True: the guest's flag is set, and the guest
+ * may have looked at pending already: deliver it. What comes from another thread first
  * makes the vCPU exit: until then the guest's store to the flag may be in its processor only,
  * as its load of pending may be done.
  */

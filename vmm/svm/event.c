@@ -2,10 +2,10 @@
 /*
  * Interrupts and exceptions on their way into the guest.
  *
- * Where the virtual interrupt flag counts (irq_virtual()), all of them come through
- * here, those of the processor and INT n by an exit: EFLAGS.IF becomes what the two flags
- * say together, so that the frame is right; the virtual flag is set, and leaves the rest to
- * the gate, and to handlers that know only STI, CLI and IRET.
+ * Where the virtual interrupt flag counts, all of them come through here, those of the
+ * processor and INT n by an exit: EFLAGS.IF becomes what the two flags say together, so that
+ * the frame is right; the virtual flag is set, and leaves the rest to the gate, and to
+ * handlers that know only STI, CLI and IRET.
  */
 #include "svm.h"
 
@@ -32,17 +32,12 @@ static u32 read_gate(struct vcpu *cpu, u32 vector)
 static void set_event(struct vcpu *cpu, u32 event, u32 error)
 {
 	struct vmcb *vmcb = cpu->vmcb;
-	struct vmi_shared *shared = irq_virtual(cpu);
 
 	vmcb->event = EVENT_VALID | event;
 	vmcb->event_error = error;
-	if (!shared)
-		return;
-	if (!(shared->interrupts & VMI_IF))
-		vmcb->eflags &= ~EFLAGS_IF;
-	shared->interrupts = VMI_IF;
-	if (cpu->held)
-		irq_window(cpu);
+	vmcb->eflags = vmm_frame_flags(cpu->core, vmcb->eflags);
+	if (vmm.virtual_flag)
+		cpu->core->shared->interrupts = VMI_IF;
 }
 
 void inject(struct vcpu *cpu, u32 vector)

@@ -154,7 +154,4 @@ void hypercall(struct vcpu *cpu, u32 length)
 		vmcb->eflags |= EFLAGS_IF;
 		cpu->halted = true;
 	}
-	if (cpu->deliver)
-		irq_take(cpu);
-	cpu->deliver = false;
 }

@@ -96,14 +96,11 @@ static void open_gates(struct vcpu *cpu, bool wait)
 /* Takes what comes to the guest. */
 static void irq_open(struct vcpu *cpu, bool wait)
 {
-	struct vmi_shared *shared = irq_virtual(cpu);
 	u32 vector;
 
 	cpu->held = false;
 	cpu->vmcb->int_control &= ~INT_V_IRQ;
 	cpu->vmcb->intercept1 &= ~INTERCEPT_VINTR;
-	if (shared)
-		shared->pending = 0;
 	if (!cpu->taken)
 		open_gates(cpu, wait);
 	vector = cpu->taken;
@@ -114,24 +111,16 @@ static void irq_open(struct vcpu *cpu, bool wait)
 	}
 }
 
-/* An exit, as soon as EFLAGS.IF is set. */
-void irq_window(struct vcpu *cpu)
-{
-	cpu->vmcb->int_control |= INT_V_IRQ | INT_V_IGNORE_TPR;
-	cpu->vmcb->intercept1 |= INTERCEPT_VINTR;
-}
-
 /*
  * An interrupt waits at the processor, or the guest can have one that does. Where only the
- * virtual flag keeps it from it, the guest looks at pending.
+ * virtual flag keeps it from it, EFLAGS.IF is clear from now on, too: the guest sets it last.
  */
 void irq_take(struct vcpu *cpu)
 {
 	struct vmcb *vmcb = cpu->vmcb;
-	struct vmi_shared *shared = irq_virtual(cpu);
-	bool flag = !shared || (shared->interrupts & VMI_IF);
 
-	cpu->held = !flag || !(vmcb->eflags & EFLAGS_IF) || (vmcb->int_shadow & INT_SHADOW) ||
+	vmcb->eflags = vmm_frame_flags(cpu->core, vmcb->eflags);
+	cpu->held = !(vmcb->eflags & EFLAGS_IF) || (vmcb->int_shadow & INT_SHADOW) ||
 		    (vmcb->event & EVENT_VALID);
 	if (!cpu->held) {
 		irq_open(cpu, false);
@@ -144,13 +133,9 @@ void irq_take(struct vcpu *cpu)
 			return;
 	}
 	__asm__ volatile("cli" : : : "memory");
-	if (flag) {
-		irq_window(cpu);
-	} else {
-		vmcb->int_control &= ~INT_V_IRQ;
-		vmcb->intercept1 &= ~INTERCEPT_VINTR;
-		vmm_set_pending(cpu->core);
-	}
+	/* An exit, as soon as EFLAGS.IF is set. */
+	vmcb->int_control |= INT_V_IRQ | INT_V_IGNORE_TPR;
+	vmcb->intercept1 |= INTERCEPT_VINTR;
 }
 
 /* The guest halts with interrupts enabled. What other CPUs want comes first (svm_exit). */
@@ -171,10 +156,9 @@ void irq_halt(struct vcpu *cpu)
 /* Not left to the processor: an interrupt that exits ends its HLT, the guest's or not. */
 void hlt_exit(struct vcpu *cpu)
 {
-	struct vmi_shared *shared = irq_virtual(cpu);
-
 	skip(cpu, 1);
-	cpu->halted = !shared || (shared->interrupts & VMI_IF);
+	cpu->vmcb->eflags = vmm_frame_flags(cpu->core, cpu->vmcb->eflags);
+	cpu->halted = true;
 }
 
 void nmi_deliver(struct vcpu *cpu)

@@ -170,17 +170,6 @@ static void op_announce(struct vmm_vcpu *core, const struct vmm_hint *hint)
 	(void)hint;
 }
 
-static bool op_pending(struct vmm_vcpu *core)
-{
-	return of(core)->held;
-}
-
-static void op_deliver(struct vmm_vcpu *core, struct vmm_regs *regs)
-{
-	(void)regs;
-	of(core)->deliver = true;
-}
-
 static vmi_u64 op_clock(struct vmm_vcpu *core, enum vmm_clock which)
 {
 	(void)core;
@@ -251,8 +240,6 @@ const struct vmm_ops vmm_ops = {
 	.invalidate = op_invalidate,
 	.flush_tlb = op_flush_tlb,
 	.announce = op_announce,
-	.pending = op_pending,
-	.deliver = op_deliver,
 	.clock = op_clock,
 	.set_timer = op_set_timer,
 	.apic_read = op_apic_read,

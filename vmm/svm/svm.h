@@ -113,7 +113,6 @@ struct vcpu {
 	volatile u32 interrupt;	   /* the one that came, or 0 */
 	u32 taken;		   /* acknowledged, not yet the guest's, or 0 */
 	bool held;		   /* interrupts wait until the guest can have them */
-	bool deliver;		   /* what is pending, after the call */
 	bool halted;		   /* no further without one */
 	volatile bool nmi_pending; /* taken, not yet the guest's */
 	bool nmi_blocked;	   /* the guest handles one */
@@ -300,12 +299,6 @@ void attach_update(struct vcpu *cpu);
 /* A page fault: true where queued calls were the reason, maybe. */
 bool queue_fault(struct vcpu *cpu);
 
-/* The shared area, where the virtual interrupt flag counts; otherwise NULL. */
-static inline struct vmi_shared *irq_virtual(const struct vcpu *cpu)
-{
-	return (boot.trap & TRAP_IRQ) && vmm.attached ? cpu->core->shared : NULL;
-}
-
 extern const struct vmm_ops vmm_ops; /* (ops.c) */
 
 /* time.c */
@@ -326,7 +319,6 @@ void lvtt_write(struct vcpu *cpu, u32 value);
 void irq_start(void);
 void irq_cpu_start(void);
 void irq_take(struct vcpu *cpu);
-void irq_window(struct vcpu *cpu);
 void irq_halt(struct vcpu *cpu); /* until there is an interrupt, or something else to do */
 void hlt_exit(struct vcpu *cpu);
 void nmi_take(struct vcpu *cpu);

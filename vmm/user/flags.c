@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What the shared area answers, and that nothing is lost on the way: interrupts
- * that come, and calls that are queued and flushed, before every instruction.
+ * and NMIs that come, and calls that are queued and flushed, before every instruction.
  */
 #include <stdio.h>
 #include <string.h>
@@ -68,6 +68,8 @@ static void interrupt_flag(void)
 		good &= s->interrupts == (i & 2 ? VMI_IF : 0);
 	}
 	ok(good, "%s, features %#x: nothing pending, no trap", loaded->name, features);
+	if (features & VMI_HV_CPU_IF)
+		return;
 	good = true;
 	s->interrupts = 0;
 	s->pending = 1;
@@ -140,10 +142,11 @@ static void time_calls(void)
 }
 
 /* ------------------------------------------------------------------------
- * An interrupt before every instruction
+ * An interrupt, or an NMI, before every instruction
  */
 
 static struct {
+	void (*comes)(void);
 	u32 at; /* before that instruction */
 	u32 now;
 	u32 taken, early;
@@ -156,9 +159,14 @@ static struct vmi_shared *shared(void)
 	return (struct vmi_shared *)(memory + played.shared);
 }
 
+static bool cpu_if(void)
+{
+	return features & VMI_HV_CPU_IF;
+}
+
 static bool enabled(void)
 {
-	return shared()->interrupts && (!(features & VMI_HV_CPU_IF) || processor.interrupts);
+	return shared()->interrupts && (!cpu_if() || processor.interrupts);
 }
 
 static void take(void)
@@ -172,43 +180,52 @@ static void take(void)
 /* What a VMM does that is asked to interrupt: vmi_abi.h, struct vmi_shared. */
 static void interrupt_comes(void)
 {
-	irq.came = true;
 	if (enabled()) {
 		take();
-		return;
+	} else if (cpu_if()) {
+		processor.interrupts &= shared()->interrupts != 0;
+		irq.waiting = true;
+	} else {
+		shared()->pending = 1;
 	}
-	shared()->pending = 1;
-	irq.waiting = shared()->interrupts != 0;
+}
+
+/* Its handler leaves the flag in EFLAGS.IF. */
+static void nmi_comes(void)
+{
+	processor.interrupts = enabled();
+	shared()->interrupts = VMI_IF;
 }
 
 static void before_each(struct regs *regs)
 {
 	(void)regs;
-	if (irq.waiting && processor.interrupts) {
-		irq.waiting = false;
-		if (enabled())
-			take();
-	}
-	if (irq.now++ == irq.at)
+	if (irq.waiting && processor.interrupts)
 		interrupt_comes();
+	if (irq.now++ == irq.at) {
+		irq.came = true;
+		irq.comes();
+	}
 }
 
 static bool delivers(struct regs *regs, u32 transport, u32 operand)
 {
 	bool done = played_trap(regs, transport, operand);
 
-	if (done && played.last_number == VMI_HV_DELIVER && shared()->pending) {
-		if (enabled())
-			take();
-		else
-			irq.waiting = shared()->interrupts != 0;
-	}
+	if (done && played.last_number == VMI_HV_DELIVER && shared()->pending && enabled())
+		take();
 	return done;
 }
 
-/* From every state of the flags, an interrupt at every point: it is taken or pending, not lost. */
-static void nothing_lost(u32 id, bool on)
+enum flag { OFF, ON, KEPT };
+
+/*
+ * From every state of the flags, something at every point: an interrupt is taken or waits,
+ * and is not lost; the flag is as the call has it afterwards, and its answer as it was before.
+ */
+static void nothing_lost(u32 id, enum flag wanted, void (*comes)(void))
 {
+	static const char *const names[] = { "off", "on", "kept" };
 	u32 state, points = 0, last;
 	bool good = true;
 
@@ -216,10 +233,12 @@ static void nothing_lost(u32 id, bool on)
 		return;
 	hook_trap = delivers;
 	privileged = true;
+	irq.comes = comes;
 	for (state = 0; state < 4; state++) {
 		u32 entry = guest_entry(id, HIGH);
+		bool was, on, one;
 
-		if ((state & 2) && !(features & VMI_HV_CPU_IF))
+		if ((state & 2) && !cpu_if())
 			continue;
 		for (irq.at = 0, last = ~0u; irq.at <= last; irq.at++) {
 			irq.now = irq.taken = irq.early = 0;
@@ -227,6 +246,8 @@ static void nothing_lost(u32 id, bool on)
 			shared()->interrupts = state & 1 ? VMI_IF : 0;
 			shared()->pending = 0;
 			processor.interrupts = !(state & 2);
+			was = enabled();
+			on = wanted == KEPT ? was : wanted == ON;
 			call_prepare(&call, id, HIGH);
 			/* As an argument, in the frame; others have none. */
 			call.before.eax = on ? VMI_IF : 0;
@@ -242,28 +263,57 @@ static void nothing_lost(u32 id, bool on)
 			hook_step = NULL;
 			last = irq.now;
 			points++;
+			one = irq.came && comes == interrupt_comes;
 			/* Back in the guest, EFLAGS.IF may just have been set. */
 			if (irq.waiting && enabled())
 				take();
-			if (!irq.came) {
-				good &= call.ended == ENDED_RETURN && !played.traps &&
-					enabled() == on;
-				break;
-			}
-			if (call.ended != ENDED_RETURN || irq.early || enabled() != on ||
-			    irq.taken + !!shared()->pending != 1 || (enabled() && irq.taken != 1)) {
-				note("%s, flags %u, before instruction %u of %u: taken %u, "
-				     "pending %u, early %u; %s",
-				     call_name(id), state, irq.at, last, irq.taken,
-				     shared()->pending, irq.early, enabled() ? "on" : "off");
-				good = false;
-			}
+			if (call.ended == ENDED_RETURN && enabled() == on && !irq.early &&
+			    played.traps <= (irq.came && !cpu_if()) &&
+			    irq.taken + shared()->pending + irq.waiting == one &&
+			    irq.taken >= (one && on) && irq.taken <= (was || on) &&
+			    (!(record(id)->out & VMI_A) ||
+			     (call.after.eax & VMI_IF) == (was ? VMI_IF : 0)))
+				continue;
+			note("%s, flags %u, before instruction %u of %u: taken %u, pending %u, "
+			     "waiting %u, early %u, traps %u; %s, EAX %#x",
+			     call_name(id), state, irq.at, last, irq.taken, shared()->pending,
+			     irq.waiting, irq.early, played.traps, enabled() ? "on" : "off",
+			     call.after.eax);
+			good = false;
 		}
 	}
 	hook_trap = played_trap;
-	ok(good && points >= 4,
-	   "%s, features %#x, %s, %s: no interrupt is lost at any of %u points", loaded->name,
-	   features, call_name(id), on ? "on" : "off", points);
+	ok(good && points >= 4, "%s, features %#x, %s, %s: %s at each of %u points", loaded->name,
+	   features, call_name(id), names[wanted],
+	   comes == nmi_comes ? "an NMI changes nothing" : "no interrupt is lost", points);
+}
+
+static void at_every_point(void (*comes)(void))
+{
+	static const struct {
+		u32 id;
+		enum flag wanted;
+	} all[] = {
+		{ VMI_ID_EnableInterrupts, ON },
+		{ VMI_ID_DisableInterrupts, OFF },
+		{ VMI_ID_GetInterruptMask, KEPT },
+		{ VMI_ID_SetInterruptMask, ON },
+		{ VMI_ID_SetInterruptMask, OFF },
+		{ VMI_ID_GetEFLAGS, KEPT },
+		{ VMI_ID_SaveAndDisableIRQs, OFF },
+		{ VMI_ID_SetEFLAGS, ON },
+		{ VMI_ID_SetEFLAGS, OFF },
+		{ VMI_ID_IRET, ON },
+		{ VMI_ID_IRET, OFF },
+		{ VMI_ID_IRET_v13, ON },
+		{ VMI_ID_IRET_v13, OFF },
+		{ VMI_ID_SYSEXIT, ON },
+		{ VMI_ID_StiSysexit, ON },
+	};
+	u32 i;
+
+	for (i = 0; i < sizeof(all) / sizeof(*all); i++)
+		nothing_lost(all[i].id, all[i].wanted, comes);
 }
 
 void check_flags(void)
@@ -284,19 +334,9 @@ void check_flags(void)
 			gets();
 			if (features & VMI_HV_TIME)
 				time_calls();
-			nothing_lost(VMI_ID_EnableInterrupts, true);
-			nothing_lost(VMI_ID_DisableInterrupts, false);
-			nothing_lost(VMI_ID_SaveAndDisableIRQs, false);
-			nothing_lost(VMI_ID_SetInterruptMask, true);
-			nothing_lost(VMI_ID_SetInterruptMask, false);
-			nothing_lost(VMI_ID_SetEFLAGS, true);
-			nothing_lost(VMI_ID_SetEFLAGS, false);
-			nothing_lost(VMI_ID_IRET, true);
-			nothing_lost(VMI_ID_IRET, false);
-			nothing_lost(VMI_ID_IRET_v13, true);
-			nothing_lost(VMI_ID_IRET_v13, false);
-			nothing_lost(VMI_ID_SYSEXIT, true);
-			nothing_lost(VMI_ID_StiSysexit, true);
+			at_every_point(interrupt_comes);
+			if (cpu_if())
+				at_every_point(nmi_comes);
 		}
 		hook_trap = NULL;
 		hook_cpuid = NULL;
