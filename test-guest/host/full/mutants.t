@@ -110,12 +110,12 @@ fails()
 	local test=$1 status=0 points first pid
 	[[ $test == *.t || $test == *,time=* ]] || test+=,time=$seconds
 	: > "$log.run"
-	O=build nice test-guest/run "$test" >> "$log.run" 2>&1 &
+	O=build setsid nice test-guest/run "$test" >> "$log.run" 2>&1 &
 	pid=$!
-	# The scripts take long; one failure is enough.
-	while [[ $test == *.t ]] && kill -0 $pid 2> /dev/null; do
-		! grep -aq '^not ok' "$log.run" || kill $pid
-		sleep 0.2
+	# One failure is enough.
+	while kill -0 $pid 2> /dev/null; do
+		! grep -aq '^not ok' "$log.run" || pkill -s $pid
+		sleep 0.1
 	done
 	wait $pid || status=$?
 	points=$(grep -acE '^(not )?ok ' "$log.run")
