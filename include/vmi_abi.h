@@ -549,9 +549,9 @@
  *			be done behind it
  *	JUMP		JMP rel32, where the convention is VMI_CONV_JUMP
  *
- * A site behaves as its call does; OSZAPC are lost, every register that is not an output
- * is preserved if it is in the record's live, or if no argument had to be moved there. Where
- * the result is wanted in another register, that is the output in place of EAX.
+ * A site behaves as its call does, but for this: OSZAPC are lost, and of EAX, ECX, EDX, EBX,
+ * ESI and EDI what is neither an output nor in the record's live. Where the result is wanted in
+ * another register, that is the output in place of EAX. An annotation keeps all registers.
  */
 #define VMI_FORM_ORIGINAL 0
 #define VMI_FORM_NOPS 1

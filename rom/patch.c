@@ -20,6 +20,8 @@ enum { ARGUMENT_A, ARGUMENT_D, ARGUMENT_C, ARGUMENT_S1, ARGUMENT_S2 };
 #define PUSH_IMM8 0x6a
 #define CALL 0xe8
 #define JMP 0xe9
+#define JMP_SHORT 0xeb
+#define JNZ_SHORT 0x75
 
 /* What is to stand at a site: larger than the site it does not. */
 struct code {
@@ -127,7 +129,7 @@ static void load(struct code *code, const struct vmi_site *site, u32 to, u32 fro
 {
 	if (is_register(from)) {
 		if (to != REGISTER(from))
-			put2(code, 0x8b, MODRM(3u, to, REGISTER(from)));
+			put2(code, 0x89, MODRM(3u, REGISTER(from), to)); /* MOV */
 	} else if (!constant(site, from)) {
 		put2(code, 0x31, MODRM(3u, to, to)); /* XOR */
 	} else {
@@ -192,21 +194,22 @@ static bool returns(const struct vmi_call_record *record)
 	return convention == VMI_CONV_C || convention == VMI_CONV_REGS;
 }
 
-/* Registers that would be lost and must not be. */
-static u32 saved(const struct vmi_site *site, const struct vmi_call_record *record)
+/* Registers that would be lost and must not be; the code loses some itself. */
+static u32 saved(const struct vmi_site *site, const struct vmi_call_record *record, u32 lost)
 {
-	u32 changed = 0, out = registers(record->out), i;
+	u32 out = registers(record->out), i;
 
 	if (!returns(record))
 		return 0;
 	for (i = ARGUMENT_A; i <= ARGUMENT_C; i++)
 		if ((record->in & 1u << place(i)) && source(site, i) != FROM(place(i)))
-			changed |= 1u << place(i);
+			lost |= 1u << place(i);
 	if (record->out & VMI_A) {
-		changed |= 1u << EAX;
+		lost |= 1u << EAX;
 		out = (out & ~(1u << EAX)) | 1u << result(site);
 	}
-	return changed & registers(site->live) & ~out;
+	/* No record says of EBP that it is not needed. */
+	return lost & (registers(site->live) | 1u << EBP) & ~out;
 }
 
 /* Of a call that does not return, what is there is a frame. */
@@ -220,7 +223,7 @@ static u32 stack_arguments(const struct vmi_call_record *record)
 /* Words to push: none where all are in their places and stay on top. */
 static u32 words_on_stack(const struct vmi_site *site, const struct vmi_call_record *record)
 {
-	if (!saved(site, record) && site->argument[ARGUMENT_S1] == VMI_FROM_THERE &&
+	if (!saved(site, record, 0) && site->argument[ARGUMENT_S1] == VMI_FROM_THERE &&
 	    site->argument[ARGUMENT_S2] == VMI_FROM_THERE)
 		return 0;
 	return stack_arguments(record);
@@ -243,9 +246,9 @@ static void push(struct code *code, const struct vmi_site *site, u32 from, u32 d
 
 /* What comes before a CALL or the stub's code: all that it takes, words of those on the stack. */
 static void begin(struct code *code, const struct vmi_site *site,
-		  const struct vmi_call_record *record, u32 words)
+		  const struct vmi_call_record *record, u32 keep, u32 words)
 {
-	u32 keep = saved(site, record), depth = words - 1, n;
+	u32 depth = words - 1, n;
 
 	for (n = EAX; n <= EDI; n++) {
 		if (keep & 1u << n) {
@@ -258,17 +261,18 @@ static void begin(struct code *code, const struct vmi_site *site,
 	load_arguments(code, site, record->in);
 }
 
+/* from: the register that has the result. */
 static void end(struct code *code, const struct vmi_site *site,
-		const struct vmi_call_record *record, u32 words)
+		const struct vmi_call_record *record, u32 keep, u32 words, u32 from)
 {
-	u32 keep = saved(site, record), n;
+	u32 n;
 
 	if (words) { /* LEA ESP, [ESP + ...] */
 		put2(code, 0x8d, MODRM(1u, ESP, 4u));
 		put2(code, 0x24, words * 4);
 	}
 	if (record->out & VMI_A)
-		load(code, site, result(site), FROM(EAX));
+		load(code, site, result(site), FROM(from));
 	for (n = EDI + 1; n--;)
 		if (keep & 1u << n)
 			put(code, POP + n);
@@ -340,38 +344,161 @@ static bool in_place(struct code *code, const struct vmi_site *site, const u8 *b
 	return true;
 }
 
-static void make_inline(struct code *code, const struct vmi_site *site,
-			const struct vmi_call_record *record, const u8 *body, u32 size)
+/* What may stand at a site of a call, on this host. */
+struct body {
+	u32 stub;    /* address of the code, */
+	u32 size;    /* so many bytes of it; VMI_NO_INLINE */
+	bool native; /* it is the image's */
+	bool queues; /* put_queue() */
+	u32 lost;    /* registers that it does not keep */
+	u32 result;  /* the register that has it */
+};
+
+static struct body body_of(u32 row)
 {
+	const struct rom_image *image = rom_addr(rom_image);
+	const struct vmi_call_record *record = record_of(row);
+	const struct trap *trap = trap_find(image);
+	const struct trap_stub *stub = trap ? &trap->stub[row] : NULL;
+	struct body body = { (u32)image + record->stub, record->inline_size, true, false, 0, EAX };
+
+	if (stub && stub->on) {
+		body.stub = (u32)trap + stub->entry;
+		body.size = stub->inline_size;
+		body.native = false;
+		body.queues = stub->queues;
+	} else if (stub && stub->entry) {
+		body.size = stub->native_inline;
+	}
+	return body;
+}
+
+/* With a constant a call may be another one: its row. */
+static u32 plainer(const struct vmi_site *site)
+{
+	u32 from = source(site, ARGUMENT_A), value;
+
+	if (is_register(from))
+		return site->call;
+	value = constant(site, from);
+	switch (site->call) {
+	case VMI_ID_SetInterruptMask:
+		return value & VMI_IF ? VMI_ID_EnableInterrupts : VMI_ID_DisableInterrupts;
+	case VMI_ID_FlushTLB:
+		if (value & VMI_FLUSH_GLOBAL)
+			return VMI_ID_FlushTLBAll;
+		return value & VMI_FLUSH_TLB ? VMI_ID_FlushTLB_v6 : site->call;
+	case VMI_ID_GetCycleCounter: /* where it is not inline, another clock counts */
+		if (value <= VMI_CYCLES_AVAILABLE && body_of(site->call).size != VMI_NO_INLINE)
+			return VMI_ID_RDTSC;
+	}
+	return site->call;
+}
+
+/*
+ * Takes away what may be for nothing at a site, begin() and end() know: PUSHes with which the
+ * code begins and the same POPs at its end, and the MOV of the result to EAX.
+ */
+static void trim(struct body *body, bool has_result)
+{
+	const u8 *first = at(body->stub), *last = first + body->size - 1;
+
+	for (; last > first && (*first & 0xf8) == PUSH && *last == *first + POP - PUSH;
+	     first++, last--)
+		body->lost |= 1u << (*first - PUSH);
+	if (has_result && last > first && last[-1] == 0x89 && (*last & 0xc7) == MODRM(3, 0, EAX)) {
+		body->result = *last >> 3 & 7;
+		last -= 2;
+	}
+	body->stub = (u32)first;
+	body->size = (u32)(last - first) + 1;
+}
+
+/*
+ * A stub that queues, without its RET (rom/post/shapes.asm, queue_or_trap):
+ *
+ *		TEST; JZ off; PUSH EBX; MOV EBX; XADD; JG full; ...; POP EBX
+ *
+ * becomes, with one jump on the usual way,
+ *
+ *		TEST; JNZ queue
+ *	slow:	CALL stub; JMP end
+ *	full:	POP EBX; JMP slow
+ *	queue:	PUSH EBX; MOV EBX; XADD; JG full; ...; POP EBX
+ *	end:
+ */
+enum { LOOK = 8, JZ = 2, JG_END = 16, SLOW = 2, FULL = 9, TURN = 12 };
+
+/* clang-format off */
+extern const u8 patch_turn[TURN];
+const u8 patch_turn[TURN] = {
+	JNZ_SHORT, TURN - SLOW,
+	CALL, 0, 0, 0, 0, JMP_SHORT, TURN - FULL,
+	POP + EBX, JMP_SHORT, (u8)(SLOW - TURN)
+};
+/* clang-format on */
+
+static void put_queue(struct code *code, const struct vmi_site *site, const struct body *body)
+{
+	u32 size = body->size - LOOK - JZ, at_turn = code->size + LOOK;
+	u8 *turn = code->byte + at_turn;
+
+	put_bytes(code, at(body->stub), LOOK);
+	put_bytes(code, rom_addr(patch_turn), TURN);
+	put_bytes(code, at(body->stub + LOOK + JZ), size);
+	*(u32 *)(turn + SLOW + 1) = body->stub - (site->address + at_turn + SLOW + 5);
+	turn[FULL - 1] += (u8)size;
+	turn[TURN + JG_END - 1] = (u8)(FULL - TURN - JG_END);
+}
+
+/* Returns false where there is no such code, or it does not fit. */
+static bool make_inline(struct code *code, const struct vmi_site *site, u32 row, struct body body,
+			bool live)
+{
+	const struct vmi_call_record *record = record_of(row);
+	u32 keep;
+
+	if (body.size == VMI_NO_INLINE || (body.queues && live))
+		return false;
+	code->size = 0;
 	code->form = VMI_FORM_INLINE;
-	if (!size) { /* a hint; or what returns its argument */
+	if (!body.size) { /* a hint; or what returns its argument */
 		if (record->out & VMI_A)
 			load(code, site, result(site), source(site, ARGUMENT_A));
 		if (!code->size)
 			code->form = VMI_FORM_NOPS;
-	} else if (!in_place(code, site, body, size)) {
+	} else if (body.queues || !in_place(code, site, at(body.stub), body.size)) {
 		/* No such code looks at the stack. */
-		begin(code, site, record, 0);
-		put_bytes(code, body, size);
+		if (body.native)
+			trim(&body, record->out & VMI_A);
+		keep = saved(site, record, body.lost);
+		begin(code, site, record, keep, 0);
+		if (body.queues)
+			put_queue(code, site, &body);
+		else
+			put_bytes(code, at(body.stub), body.size);
 		if (returns(record))
-			end(code, site, record, 0);
+			end(code, site, record, keep, 0, body.result);
 	}
-	if (code->size < site->size)
-		nops(code->byte + code->size, site->size - code->size);
+	if (code->size > site->size)
+		return false;
+	nops(code->byte + code->size, site->size - code->size);
+	return true;
 }
 
 static void make_call(struct code *code, const struct vmi_site *site,
 		      const struct vmi_call_record *record, u32 target)
 {
 	bool jump = (record->convention & 0xf) == VMI_CONV_JUMP;
-	u32 words = words_on_stack(site, record), at_byte, n;
+	u32 words = words_on_stack(site, record), keep = saved(site, record, 0), at_byte, n;
 
-	begin(code, site, record, words);
+	code->size = 0;
+	begin(code, site, record, keep, words);
 	at_byte = code->size;
 	put(code, jump ? JMP : CALL);
 	put_word(code, 0);
 	if (returns(record))
-		end(code, site, record, words);
+		end(code, site, record, keep, words, EAX);
 	code->form = jump ? VMI_FORM_JUMP : VMI_FORM_CALL;
 	code->behind = code->size > at_byte + 5;
 	if (code->size > site->size)
@@ -390,37 +517,29 @@ static void make_call(struct code *code, const struct vmi_site *site,
 	*(u32 *)(code->byte + at_byte + 1) = target - (site->address + at_byte + 5);
 }
 
-/* For a form that is wanted, VMI_PATCH_*. */
-static void make(struct code *code, const struct vmi_site *site, u32 wanted)
+/* For a form that is wanted, VMI_PATCH_*; live: other CPUs may be inside. */
+static void make(struct code *code, const struct vmi_site *site, u32 wanted, bool live)
 {
 	const struct rom_image *image = rom_addr(rom_image);
-	const struct vmi_call_record *record = record_of(site->call);
-	const struct trap *trap = trap_find(image);
-	const struct trap_stub *stub = trap ? &trap->stub[site->call] : NULL;
-	u32 target = (u32)image + record->stub, size = record->inline_size;
+	struct body body = body_of(site->call), other;
+	u32 row = plainer(site);
 
 	code->size = 0;
 	code->behind = false;
 	code->form = VMI_FORM_ORIGINAL;
 	if (wanted == VMI_PATCH_ORIGINAL)
 		return;
-	if (stub && stub->on) {
-		target = (u32)trap + stub->entry;
-		size = stub->inline_size;
-	} else {
-		if (stub && stub->entry)
-			size = stub->native_inline;
-		if (wanted == VMI_PATCH_BEST && (site->flags & VMI_SITE_NATIVE) &&
-		    (native_binding(image, trap, site->call) & VMI_NATIVE))
+	if (wanted == VMI_PATCH_BEST) {
+		if (body.native && (site->flags & VMI_SITE_NATIVE) &&
+		    (native_binding(image, trap_find(image), site->call) & VMI_NATIVE))
+			return;
+		other = body_of(row);
+		if (other.native == body.native && make_inline(code, site, row, other, live))
+			return;
+		if (row != site->call && make_inline(code, site, site->call, body, live))
 			return;
 	}
-	if (wanted == VMI_PATCH_BEST && size != VMI_NO_INLINE) {
-		make_inline(code, site, record, at(target), size);
-		if (code->size <= site->size)
-			return;
-		code->size = 0;
-	}
-	make_call(code, site, record, target);
+	make_call(code, site, record_of(site->call), body.stub);
 }
 
 /* ------------------------------------------------------------------------
@@ -545,6 +664,7 @@ static u32 site_read(const struct vmi_patch *patch, u32 n, struct vmi_site *site
 		return arguments_make_sense(site) ? VMI_PATCH_DONE : VMI_PATCH_ARGUMENT;
 	}
 	zero(site, sizeof(*site));
+	site->live = VMI_A | VMI_C | VMI_D | VMI_B | VMI_SI | VMI_DI; /* nothing says otherwise */
 	row = row_of(from->call);
 	if (row == VMI_CALL_COUNT || VMI_IS_OWN_CALL(row))
 		return VMI_PATCH_CALL;
@@ -585,7 +705,7 @@ static u32 check(const struct vmi_patch *patch, u32 n, const u8 *kept, struct co
 
 	if (refused)
 		return refused;
-	make(code, &site, VMI_PATCH_CALLS);
+	make(code, &site, VMI_PATCH_CALLS, false);
 	if (code->size > site.size)
 		return VMI_PATCH_SHORT;
 	if (!is_inside(site.address, site.size, patch->text, patch->text_size))
@@ -595,11 +715,12 @@ static u32 check(const struct vmi_patch *patch, u32 n, const u8 *kept, struct co
 	if (!patch->sync)
 		return VMI_PATCH_DONE;
 	behind = code->behind;
-	make(code, &site, patch->form);
-	return (site.flags & VMI_SITE_LIVE) &&
-			       !(behind && (*kept == VMI_FORM_CALL || code->form == VMI_FORM_CALL))
-		       ? VMI_PATCH_DONE
-		       : VMI_PATCH_LIVE;
+	make(code, &site, patch->form, true);
+	if (!(site.flags & VMI_SITE_LIVE) ||
+	    (*kept == VMI_FORM_INLINE && body_of(site.call).queues) ||
+	    (behind && (*kept == VMI_FORM_CALL || code->form == VMI_FORM_CALL)))
+		return VMI_PATCH_LIVE;
+	return VMI_PATCH_DONE;
 }
 
 /* ------------------------------------------------------------------------
@@ -641,7 +762,7 @@ static void bring(struct vmi_patch *patch, u32 n, u8 *kept, struct code *code)
 	struct vmi_site site;
 
 	site_read(patch, n, &site);
-	make(code, &site, patch->form);
+	make(code, &site, patch->form, patch->sync);
 	patch->forms[code->form]++;
 	if (*kept == VMI_FORM_ORIGINAL) {
 		if (code->form == VMI_FORM_ORIGINAL)

@@ -7,9 +7,10 @@ ROM_MAJOR_vmi-13 := 13
 ROM_MAJOR_vmi-6 := 6
 
 # Where the part that only POST needs begins; what is before it stays.
-ROM_RESIDENT_vmi := 0x6000
-ROM_RESIDENT_vmi-13 := 0x6800
-ROM_RESIDENT_vmi-6 := 0x6800
+ROM_CLANG := $(findstring clang,$(CC))
+ROM_RESIDENT_vmi := $(if $(ROM_CLANG),0x6800,0x6000) # clang's code is larger
+ROM_RESIDENT_vmi-13 := $(if $(ROM_CLANG),0x7000,0x6800)
+ROM_RESIDENT_vmi-6 := $(if $(ROM_CLANG),0x7000,0x6800)
 
 ROM_ASM := rom/interface.asm rom/hypercall.asm $(sort $(wildcard rom/post/*.asm rom/native/*.asm))
 ROM_C := $(sort $(wildcard rom/*.c rom/post/*.c))
@@ -24,7 +25,7 @@ ROM_CFLAGS := -std=gnu11 -m32 -march=i386 -Os -g0 -ffreestanding -fno-pic -mregp
 	-mno-mmx -msoft-float -fno-jump-tables -fno-stack-protector -fno-asynchronous-unwind-tables \
 	-fcf-protection=none -fno-strict-aliasing -ffunction-sections -fomit-frame-pointer \
 	-Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes \
-	$(if $(findstring clang,$(CC)),-mstack-alignment=4,-mpreferred-stack-boundary=2) \
+	$(if $(ROM_CLANG),-mstack-alignment=4,-mpreferred-stack-boundary=2) \
 	-Iinclude -Irom -I$(O)/rom
 
 images: $(ROM_IMAGES:%=$(O)/%)

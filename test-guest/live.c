@@ -13,6 +13,7 @@
  * RUN: flat,rom=vmi,smp=4,switches=60
  * RUN: pae,rom=vmi,smp=4,host=svm,trap=all,switches=30
  * RUN-FULL: pae,rom=vmi,smp=4,icount,host=svm,trap=all,time=600
+ * RUN-FULL: flat,rom=vmi,smp=4,switches=1000,time=300
  *
  * switches=N	[10000]
  * icount: one CPU after the other, until it comes to PAUSE
@@ -441,6 +442,10 @@ void guest_main(void)
 	report();
 	for (i = 0; i < cpus; i++)
 		expect(cpu[i].all > switches, "CPU %u has hardly run", i);
+	for (i = 1; i < cpus && option("icount"); i++)
+		expect(cpu[i].breakpoints && cpu[i].again,
+		       "CPU %u was at a breakpoint %u times, inside %u times", i,
+		       cpu[i].breakpoints, cpu[i].again);
 	point("%u switches of sites that %u CPUs run", switches, cpus);
 	go_on = false;
 	for (i = 1; i < cpus; i++)

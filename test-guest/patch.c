@@ -69,7 +69,9 @@ static void start(void)
 	count = 0;
 }
 
-/* The original is nothing that could be run, and different everywhere. */
+#define ALL_LIVE (VMI_A | VMI_C | VMI_D | VMI_B | VMI_SI | VMI_DI)
+
+/* The original is nothing that could be run, and different everywhere. All registers are live. */
 static struct vmi_site *add(u32 row, u32 size)
 {
 	struct vmi_site *site = &sites[count];
@@ -83,6 +85,7 @@ static struct vmi_site *add(u32 row, u32 size)
 	site->address = address;
 	site->size = (u8)size;
 	site->call = (u8)row;
+	site->live = ALL_LIVE;
 	count++;
 	return site;
 }
@@ -205,13 +208,17 @@ static u32 leads(const u8 *code, u32 size, u8 opcode, u32 target)
 	return size;
 }
 
-/* What a site's code is. */
+/* What a site's code is. Code that queues has a CALL for when it may not, behind a JNZ around it. */
 static u32 form_of(const u8 *code, const u8 *original, u32 size, u32 to)
 {
+	u32 call;
+
 	if (same(code, original, size))
 		return VMI_FORM_ORIGINAL;
-	if (leads(code, size, 0xe8, to) < size)
-		return VMI_FORM_CALL;
+	call = leads(code, size, 0xe8, to);
+	if (call < size)
+		return call >= 10 && same(code + call - 2, "\x75\x0a", 2) ? VMI_FORM_INLINE
+									  : VMI_FORM_CALL;
 	if (leads(code, size, 0xe9, to) < size)
 		return VMI_FORM_JUMP;
 	return nops(code, size) ? VMI_FORM_NOPS : VMI_FORM_INLINE;
@@ -544,12 +551,13 @@ static bool registers_behind(const struct vmi_site *site, const struct invoke *v
 		"EAX", "ECX", "EDX", "EBX", "ESP", "EBP", "ESI", "EDI"
 	};
 	u32 out = rows[site->call].out, live = site->live, i, k;
+	bool inlined = is(site, VMI_FORM_INLINE);
 	u32 result = site->result ? site->result : VMI_FROM_EAX;
 	bool good = equal(v->out.esp, 0, "ESP's change");
 
 	for (i = 0; i < REGISTERS; i++) {
 		u32 from = VMI_FROM_EAX + i, got = state_register(&v->out, from);
-		bool may_go = false;
+		bool may_go = inlined && registers[i].bit;
 
 		if (i == ESP)
 			continue;
@@ -852,6 +860,131 @@ static void inline_code(void)
 	      forms[VMI_FORM_CALL]);
 	expect(forms[VMI_FORM_INLINE] > ROUNDS * 4, "hardly any is inline");
 	point("inline code does what the stub does, with arguments from anywhere");
+}
+
+/* Registers that are not live are not kept, and the result stays where it is wanted. */
+static void dead_registers(void)
+{
+	static const struct {
+		u8 row, result, live, size, code[22];
+	} trimmed[] = {
+#define DEAD(name, result, live, ...)                                                              \
+	{                                                                                          \
+		VMI_ID_##name, result, live, sizeof((u8[]){ __VA_ARGS__ }),                        \
+		{                                                                                  \
+			__VA_ARGS__                                                                \
+		}                                                                                  \
+	}
+		DEAD(STTS, 0, ALL_LIVE & ~VMI_A, 0x0f, 0x20, 0xc0, 0x0c, 0x08, 0x0f, 0x22, 0xc0),
+		DEAD(STTS, 0, VMI_A, 0x50, 0x0f, 0x20, 0xc0, 0x0c, 0x08, 0x0f, 0x22, 0xc0, 0x58),
+		DEAD(FlushTLB_v6, 0, VMI_C, 0x0f, 0x20, 0xd8, 0x0f, 0x22, 0xd8),
+		DEAD(SwapPxE, 0, VMI_D, 0x52, 0x87, 0x10, 0x89, 0xd0, 0x5a),
+		DEAD(SwapPxE, 0, 0, 0x87, 0x10, 0x89, 0xd0),
+		DEAD(SwapPxE, VMI_FROM_EDX, VMI_D, 0x87, 0x10),
+		DEAD(SwapPxE, VMI_FROM_EBX, VMI_A, 0x50, 0x87, 0x10, 0x89, 0xd3, 0x58),
+		DEAD(SwapPxELongAtomic, 0, VMI_SI, 0x56, 0x89, 0xce, 0x89, 0xc3, 0x89, 0xd1),
+		DEAD(SwapPxELongAtomic, 0, VMI_C | VMI_B, 0x51, 0x53, 0x89, 0xce, 0x89, 0xc3),
+#undef DEAD
+	};
+	u32 i;
+
+	start();
+	for (i = 0; i < ARRAY_SIZE(trimmed); i++) {
+		struct vmi_site *site = add(trimmed[i].row, 30);
+
+		site->result = trimmed[i].result;
+		site->live = trimmed[i].live;
+	}
+	memcpy(before, text, sizeof(text));
+	bring(VMI_PATCH_BEST, "dead registers");
+	for (i = 0; i < count; i++)
+		if (!traps[trimmed[i].row] &&
+		    !expect(same(code_of(&sites[i]), trimmed[i].code, trimmed[i].size), "site %u",
+			    i))
+			describe(&sites[i]);
+	point("what is not live is not kept");
+}
+
+/*
+ * A site that queues: where the class does not wait, where it does, and where the queue is
+ * full, with every register live and kept.
+ */
+static void queue_at_site(void)
+{
+	static u32 entries[700];
+	struct vmi_site *site;
+	u32 i, lazy, good = 0;
+
+	if (!traps[VMI_ID_SetPxE] || !traps[VMI_ID_SetLazyMode])
+		return;
+	start();
+	site = add(VMI_ID_SetPxE, SIZE_MOST);
+	memcpy(before, text, sizeof(text));
+	bring(VMI_PATCH_BEST, "queue");
+	expect(is(site, VMI_FORM_INLINE), "SetPxE is not inline");
+	for (lazy = VMI_LAZY_NONE; lazy <= VMI_LAZY_MMU; lazy++) {
+		memset(entries, 0, sizeof(entries));
+		VMI(&rom, SetLazyMode)(lazy);
+		for (i = 0; i < ARRAY_SIZE(entries); i++) {
+			struct invoke v = { .target = site->address, .jump = 1 };
+
+			v.in = random_registers();
+			v.in.eax = 0xabc00000 + i;
+			v.in.edx = (u32)&entries[i];
+			v.in.ecx = VMI_PAGE_PT;
+			invoke(&v);
+			if (!registers_behind(site, &v, false))
+				break;
+			good += lazy || entries[i] == 0xabc00000 + i;
+			if (i + 1 == VMI_SHARED_QUEUED)
+				good -= lazy && entries[i]; /* the last one that waits */
+		}
+		VMI(&rom, SetLazyMode)(VMI_LAZY_NONE);
+		for (i = 0; i < ARRAY_SIZE(entries); i++)
+			good += entries[i] == 0xabc00000 + i;
+	}
+	equal(good, 4 * ARRAY_SIZE(entries), "good ones");
+	point("a site that queues, until the queue is full");
+}
+
+/* With a constant it may be another call. */
+static void constants(void)
+{
+	static const struct {
+		u8 row, other;
+		u32 value;
+	} plain[] = {
+		{ VMI_ID_SetInterruptMask, VMI_ID_EnableInterrupts, 0xffffffff },
+		{ VMI_ID_SetInterruptMask, VMI_ID_DisableInterrupts, 0xfffffdff },
+		{ VMI_ID_FlushTLB, VMI_ID_FlushTLBAll, VMI_FLUSH_GLOBAL },
+		{ VMI_ID_FlushTLB, VMI_ID_FlushTLBAll, VMI_FLUSH_GLOBAL | VMI_FLUSH_TLB },
+		{ VMI_ID_FlushTLB, VMI_ID_FlushTLB_v6, VMI_FLUSH_TLB },
+		{ VMI_ID_FlushTLB, VMI_ID_FlushTLB, 0 },
+		{ VMI_ID_GetCycleCounter, VMI_ID_RDTSC, VMI_CYCLES_REAL },
+		{ VMI_ID_GetCycleCounter, VMI_ID_RDTSC, VMI_CYCLES_AVAILABLE },
+		{ VMI_ID_GetCycleCounter, VMI_ID_GetCycleCounter, VMI_CYCLES_STOLEN },
+	};
+	u32 i;
+
+	start();
+	for (i = 0; i < ARRAY_SIZE(plain); i++) {
+		add(plain[i].row, SIZE_MOST)->argument[0] = VMI_FROM_CONSTANT;
+		sites[i * 2].constant[0] = plain[i].value;
+		add(plain[i].other, SIZE_MOST);
+	}
+	memcpy(before, text, sizeof(text));
+	bring(VMI_PATCH_BEST, "constants");
+	for (i = 0; i < ARRAY_SIZE(plain); i++) {
+		bool same_code =
+			same(code_of(&sites[2 * i]), code_of(&sites[2 * i + 1]), SIZE_MOST);
+
+		if (plain[i].row == plain[i].other || traps[plain[i].row])
+			continue;
+		if (!expect(same_code && is(&sites[2 * i], VMI_FORM_INLINE), "%s of %x is not %s",
+			    call_name[plain[i].row], plain[i].value, call_name[plain[i].other]))
+			describe(&sites[2 * i]);
+	}
+	point("with a constant a call is a plainer one");
 }
 
 /* ------------------------------------------------------------------------
@@ -1727,6 +1860,22 @@ static void not_live(void)
 	equal(patch(&request), VMI_PATCH_DONE, "originals stay, result");
 	bring(VMI_PATCH_CALLS, "without sync");
 	refused_form(request, VMI_PATCH_LIVE, BAD, "LEA behind the CALL that is there");
+
+	start();
+	add(VMI_ID_SetPxE, SIZE_MOST)->flags = VMI_SITE_LIVE;
+	memcpy(before, text, sizeof(text));
+	request = all_sites(VMI_PATCH_BEST);
+	request.sync = (u32)sync_alone;
+	request.argument = SYNC_ARGUMENT;
+	synced.in_site = 0;
+	done(request, "live");
+	if (traps[VMI_ID_SetPxE]) {
+		expect(is(&sites[0], VMI_FORM_CALL), "a live site has a CALL inside");
+		bring(VMI_PATCH_BEST, "without sync");
+		expect(is(&sites[0], VMI_FORM_INLINE), "SetPxE is not inline");
+		request.form = VMI_PATCH_CALLS;
+		refused_form(request, VMI_PATCH_LIVE, 0, "a CALL inside");
+	}
 	point("a live site that a CPU may have to return into");
 }
 
@@ -1744,6 +1893,9 @@ void guest_main(void)
 	every_call();
 	arguments();
 	inline_code();
+	dead_registers();
+	constants();
+	queue_at_site();
 	some_sites();
 	another_mapping();
 	sync_every_site();

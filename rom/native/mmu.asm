@@ -106,12 +106,12 @@
 	test_bit TestAndSetPteBitLong, bts, edx, eax, 64
 	test_bit TestAndClearPteBitLong, btr, edx, eax, 64
 
-; Exchange [ESI] with ECX:EBX as one access; the old value in EDX:EAX.
-%macro	exchange_long 0
-	mov	eax, [esi]
-	mov	edx, [esi + 4]
+; Exchange an entry with ECX:EBX as one access; the old value in EDX:EAX.
+%macro	exchange_long 1			; register that points to it
+	mov	eax, [%1]
+	mov	edx, [%1 + 4]
 %%again:
-	lock cmpxchg8b [esi]
+	lock cmpxchg8b [%1]
 	jnz	%%again
 %endmacro
 
@@ -132,7 +132,7 @@
 	mov	esi, ecx
 	mov	ebx, eax
 	mov	ecx, edx
-	exchange_long
+	exchange_long esi
 	pop	eax
 	pop	edx
 	pop	ecx
@@ -153,11 +153,11 @@
 ; Clobbers: flags
 	inline	GetPxELong
 	push	ecx
-	mov	ecx, eax
-.again:	mov	eax, [ecx]
-	mov	edx, [ecx + 4]
-	cmp	eax, [ecx]
+.again:	mov	ecx, [eax]
+	mov	edx, [eax + 4]
+	cmp	ecx, [eax]
 	jne	.again
+	mov	eax, ecx
 	pop	ecx
 	endinline
 
@@ -165,26 +165,23 @@
 ; Out:	EDX:EAX = old entry
 ; Clobbers: flags
 	inline	SwapPxELongAtomic
-	push	esi
-	push	ebx
 	push	ecx
+	push	ebx
+	push	esi
 	mov	esi, ecx
 	mov	ebx, eax
 	mov	ecx, edx
-	exchange_long
-	pop	ecx
-	pop	ebx
+	exchange_long esi
 	pop	esi
+	pop	ebx
+	pop	ecx
 	endinline
 
 ; In:	ECX:EBX = entry, EDI -> entry
 ; Out:	EDX:EAX = old entry
 ; Clobbers: flags
 	inline	SwapPteLong
-	push	esi
-	mov	esi, edi
-	exchange_long
-	pop	esi
+	exchange_long edi
 	endinline
 
 ; The low word first, with the present bit: the processor cannot set A or D in
@@ -194,11 +191,11 @@
 ; Clobbers: flags
 	inline	DeactivatePxELongAtomic
 	push	ecx
-	mov	ecx, eax
-	xor	eax, eax
+	xor	ecx, ecx
 	xor	edx, edx
-	xchg	[ecx], eax
-	xchg	[ecx + 4], edx
+	xchg	[eax], ecx
+	xchg	[eax + 4], edx
+	mov	eax, ecx
 	pop	ecx
 	endinline
 
@@ -224,9 +221,9 @@
 ; Where PGE is off there are no global ones, and CR3 does. Interrupts are off
 ; between the two writes: a handler must not see CR4 without PGE.
 %macro	flush_tlb_global 0
-	pushfd
 	push	eax
 	push	ecx
+	pushfd
 	cli
 	mov	eax, cr4
 	mov	ecx, eax
@@ -238,9 +235,9 @@
 %%no_global:
 	mov	eax, cr3
 	mov	cr3, eax
-%%done:	pop	ecx
+%%done:	popfd
+	pop	ecx
 	pop	eax
-	popfd
 %endmacro
 
 ; In:	EAX = VMI_FLUSH_*

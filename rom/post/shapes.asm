@@ -16,7 +16,8 @@
 ;	end_shape
 ;
 ; Where what is between entry and inline_end, which emits the RET, is all that there is
-; to do, it may stand at a call site (inline_end noreturn: the whole does not return).
+; to do, it may stand at a call site (inline_end noreturn: the whole does not return); where it
+; ends with queue_end, rom/patch.c makes more of it.
 ;
 ; A shape preserves every register and every flag outside OSZAPC that is not in
 ; the call's column out. Only CS and SS are relied on: the others, too, cost less
@@ -65,7 +66,7 @@ row_ANY	equ ANY
 %macro	shape 2-4 0, 0			; name, features; of ANY: arguments, class
 %push shape
 	db	row_%1, %2, %3, %4
-	db	%$entry - %$native, %$end - %$native, %$inline_size
+	db	%$entry - %$native, %$end - %$native, %$inline_size, %$queues
 %$native:
 	db	0xe9			; JMP rel32
 	dd	0
@@ -84,9 +85,18 @@ row_ANY	equ ANY
 %endif
 %endmacro
 
+%macro	queue_end 0
+%$queues equ 1
+%define %$queueing
+	inline_end
+%endmacro
+
 %macro	end_shape 0
 %ifndef %$inlined
 %$inline_size equ VMI_NO_INLINE
+%endif
+%ifndef %$queueing
+%$queues equ 0
 %endif
 %$end:
 %pop
@@ -389,16 +399,21 @@ bits 32
 	jmp	%$trapped
 	entry
 	queue_or_trap %1, %2, %4
+%if %2
+	ret
+%else
+	queue_end
+%endif
 %endmacro
 
 %macro	queue_or_trap 3
 	test	byte [ss:DEFER], %1
-	jz	%$off
+	jz	short %$off
 %$queue:
 	push	ebx
 	mov	ebx, VMI_QUEUED_SIZE
 	xadd	[ss:NEXT], ebx
-	jg	%$full			; the sum
+	jg	short %$full		; the sum
 	mov	[ss:END + ebx + 4], eax
 	mov	[ss:END + ebx + 8], edx
 	mov	[ss:END + ebx + 12], ecx
@@ -411,7 +426,6 @@ bits 32
 %endif
 	mov	dword [ss:END + ebx], VMI_HV_TAG | ROW
 	pop	ebx
-	ret
 %endmacro
 
 ; Those that say themselves that they may wait, those that the VMM has a copy of,
@@ -470,6 +484,7 @@ bits 32
 	entry
 	into_tss
 	queue_or_trap VMI_DEFER_CPU, 0, none
+	ret
 	end_shape
 
 	shape	UpdateKernelStack, S

@@ -13,6 +13,7 @@ struct shape {
 	u8 defer;     /* and the class; 0: whatever it is */
 	u8 entry, size;
 	u8 inline_size; /* from the entry on; VMI_NO_INLINE */
+	u8 queues;	/* trap_stub.queues */
 	u8 code[];	/* begins with JMP to the native stub */
 };
 #define ANY 0xff
@@ -117,6 +118,7 @@ static u8 *stub_make(struct trap *trap, u32 row, const struct shape *shape, u8 *
 	}
 	stub->entry = (u16)((u32)to - (u32)trap + shape->entry);
 	stub->inline_size = shape->inline_size;
+	stub->queues = shape->queues;
 	/* Until Init it is a short JMP to the first byte. */
 	stub->other = *(u16 *)(to + shape->entry);
 	*(u16 *)(to + shape->entry) = (u16)(0xeb | (u8)(-2 - shape->entry) << 8);

@@ -331,13 +331,15 @@ static void test(u32 address)
 
 /* A call site, which ends in RET behind it. */
 static struct {
-	u8 code[64], ret;
+	u8 code[80], ret;
 } site = { .ret = 0xc3 };
 
 /* Its best form for the call, VMI_FORM_*. */
 static u32 site_form(u32 row)
 {
-	struct vmi_site record = { .address = (u32)site.code, .size = sizeof(site.code) };
+	struct vmi_site record = { .address = (u32)site.code,
+				   .size = sizeof(site.code),
+				   .live = VMI_A | VMI_C | VMI_D | VMI_B | VMI_SI | VMI_DI };
 	u8 kept[1 + sizeof(site.code)] = { VMI_FORM_ORIGINAL };
 	struct vmi_patch patch = { .records = (u32)&record,
 				   .count = 1,

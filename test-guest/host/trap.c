@@ -988,7 +988,9 @@ static void sites_start(vmi_u32 flags)
 		sites[site_count] = (struct vmi_site){ .address = (vmi_u32)code[site_count],
 						       .size = SITE,
 						       .call = (vmi_u8)row,
-						       .flags = (vmi_u8)flags };
+						       .flags = (vmi_u8)flags,
+						       .live = VMI_A | VMI_C | VMI_D | VMI_B |
+							       VMI_SI | VMI_DI };
 		site_count++;
 	}
 	memcpy(original, code, sizeof(code));

@@ -26,7 +26,7 @@
 	X(tls)	  /* base of GS */                                                                 \
 	X(time)	  /* address of struct times */                                                    \
 	X(ticks)  /* 0: no alarms on this CPU any more; 1: again */                                \
-	X(patch)  /* site, VMI_PATCH_BEST or VMI_PATCH_CALLS */                                    \
+	X(patch)  /* site, VMI_PATCH_BEST or VMI_PATCH_CALLS: what PatchSites returns */           \
 	X(ok)	  /* good, name: a test point */                                                   \
 	X(bench)  /* name, count, address of a number of cycles */                                 \
 	X(memory) /* free frames */

@@ -337,7 +337,7 @@ void memory_start(void)
 {
 	u32 frame;
 
-	pae = cr4() & CR4_PAE;
+	pae = pv_read_cr4() & CR4_PAE;
 	table_shift = pae ? 21 : 22;
 	kernel_root = pv_read_cr3();
 	pv_set_linear_mapping(0, guest_virt, END_FRAME, 0);

@@ -265,20 +265,20 @@ static inline void pv_cpuid(u32 leaf, u32 r[4])
 	pv_call5(set_alarm, flags, (u64)(expiry), (u64)(expiry) >> 32, (u32)(period),              \
 		 (u32)((u64)(period) >> 32))
 
-/* Who fills the table. First the one: the other leaves some of it native. false: no ROM. */
+/* Fill the table; the second leaves native what the ROM has nothing better for. false: no ROM. */
 void native_start(void);
 bool vmi_start(void);
 
 /*
- * And the sites, in the same order: the hot six' own instructions; then what the ROM wants in
- * their place, by GetRelocationInfo, or in all sites' place, by PatchSites.
+ * Rewrite sites. First the hot six to their own instructions, then what the ROM wants: those
+ * six by GetRelocationInfo, or all sites by PatchSites.
  */
 void native_patch(void);
 void vmi_patch_hot(void);
 void vmi_patch_all(void);
 
-/* One of them later, while other CPUs run: VMI_PATCH_BEST, VMI_PATCH_CALLS; false: there is none. */
-bool vmi_patch_again(u32 site, u32 form);
+/* One of them later, while other CPUs run. Returns as PatchSites does; E_NONE: there is no such site. */
+u32 vmi_patch_again(u32 site, u32 form);
 
 bool pv_hot(const struct pv_site *site); /* one of the six */
 void pv_fill(u8 *p, u32 size);		 /* with NOPs */

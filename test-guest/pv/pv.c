@@ -21,6 +21,7 @@
  * RUN-FULL: {high,pae},rom={none,vmi,vmi-13,vmi-6},pv={native,unpatched,hot,patched},smp={1,3}
  * RUN-FULL: {high,pae},rom={vmi,vmi-13,vmi-6},host=svm,trap={none,time,mmu,cpu,irq,all},smp={1,4}
  * RUN-FULL: {high,pae},rom=vmi,host=svm,trap=all,pv={native,unpatched,hot},smp={1,4}
+ * RUN-FULL: pae,rom={vmi,vmi-13,vmi-6},host=svm,trap={time,mmu,cpu,irq,all},pv={unpatched,hot},smp=2
  */
 #include "pv.h"
 

@@ -188,7 +188,6 @@ void cpu_load(u32 root);  /* CR3 */
 void cpus_drop(u32 root); /* no other CPU has it loaded */
 void kick(struct cpu *cpu);
 void kicked(u32 eip); /* what was interrupted */
-void sync_here(u32 number);
 PV void sync_others(u32 address, u32 size, u32 argument);
 
 /* ------------------------------------------------------------------------

@@ -31,6 +31,18 @@ static void drop(struct cpu *cpu)
 	cpu->drop = false;
 }
 
+/* At that change, this CPU is in no instruction of the site, and has not fetched any. */
+static void sync_here(u32 number)
+{
+	struct cpu *cpu = current()->cpu;
+	u32 r[4];
+
+	if (cpu->synced == number)
+		return;
+	cpuid(0, 0, r); /* serializes */
+	cpu->synced = number;
+}
+
 static u32 exchange(volatile u32 *p, u32 value)
 {
 	__asm__ volatile("xchg %0, %1" : "+r"(value), "+m"(*p) : : "memory");
@@ -108,18 +120,6 @@ void kicked(u32 eip)
 #define POLLS 10000
 #define INT3 0xcc
 
-/* At that change, this CPU is in no instruction of the site, and has not fetched any. */
-void sync_here(u32 number)
-{
-	struct cpu *cpu = current()->cpu;
-	u32 r[4];
-
-	if (cpu->synced == number)
-		return;
-	cpuid(0, 0, r); /* serializes */
-	cpu->synced = number;
-}
-
 PV void sync_breakpoint(struct frame *frame);
 PV void sync_breakpoint(struct frame *frame)
 {
@@ -184,7 +184,7 @@ static void cpu_main(void)
 		pv_wrmsr(IA32_SYSENTER_ESP, (u32)&cpu->kernel_stack);
 		pv_wrmsr(IA32_SYSENTER_EIP, (u32)entry_sysenter);
 	}
-	pv_apic_write(APIC_SVR, APIC_SVR_ENABLE | VECTOR_SPURIOUS);
+	pv_apic_write(APIC_SVR, pv_apic_read(APIC_SVR) | APIC_SVR_ENABLE | VECTOR_SPURIOUS);
 	cpu->loaded = kernel_root;
 	time_start_cpu();
 	cpu->idle->state = RUNNING;

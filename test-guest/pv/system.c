@@ -204,7 +204,7 @@ static u32 call_ticks(u32 on)
 
 static u32 call_patch(u32 site, u32 form)
 {
-	return vmi_patch_again(site, form) ? 0 : E_NONE;
+	return vmi_patch_again(site, form);
 }
 
 static u32 call_ok(u32 good, const char *name)

@@ -4,6 +4,8 @@
 
 #define PIC 0x20
 #define PIC_EOI 0x20
+#define PIC_MASK 0x21
+#define PIC_IRQ0 1u
 
 static struct queue sleepers;
 static u64 millisecond;
@@ -21,7 +23,8 @@ static bool on_irq0(void)
 void time_start(void)
 {
 	millisecond = divide64(pv_cycle_frequency(), 1000);
-	irq_unmask(0);
+	pv_outb(pv_inb(PIC_MASK) & ~PIC_IRQ0, PIC_MASK);
+	pv_io_delay();
 }
 
 void time_start_cpu(void)

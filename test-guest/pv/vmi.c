@@ -279,12 +279,14 @@ void vmi_patch_all(void)
 	      patch.forms[VMI_FORM_INLINE], patch.forms[VMI_FORM_CALL], patch.forms[VMI_FORM_JUMP]);
 }
 
-bool vmi_patch_again(u32 site, u32 form)
+u32 vmi_patch_again(u32 site, u32 form)
 {
+	if (site >= patch.count)
+		return E_NONE;
 	patch.sync = (u32)sync_others;
 	patch.first = site;
 	patch.number = 1;
-	return site < patch.count && patch_sites(form) == VMI_PATCH_DONE;
+	return patch_sites(form);
 }
 
 /* ------------------------------------------------------------------------
@@ -319,8 +321,11 @@ static void bind(void)
 
 bool vmi_start(void)
 {
-	if (!rom_find(&rom, option_number("major", 3)))
+	if (!rom_find(&rom, option_number("major", 3))) {
+		if (option("rom"))
+			bail("no ROM");
 		return false;
+	}
 	if (rom_init(&rom))
 		bail("Init");
 	revision = rom.major == 3 ? REVISION_3 : rom.major == 13 ? REVISION_13 : REVISION_6;
