@@ -23,9 +23,9 @@ enum { ARGUMENT_A, ARGUMENT_D, ARGUMENT_C, ARGUMENT_S1, ARGUMENT_S2 };
 #define JMP_SHORT 0xeb
 #define JNZ_SHORT 0x75
 
-/* What is to stand at a site: larger than the site it does not. */
+/* What is to stand at a site. */
 struct code {
-	u32 size;
+	u32 size; /* may be more than the site has: it does not fit; and more than byte[] */
 	u8 form;
 	u8 behind; /* something follows the CALL */
 	u8 byte[255];
@@ -59,6 +59,7 @@ void nops(u8 *code, u32 size)
 	}
 }
 
+/* Not inline: most of this file are calls of these two. */
 static __attribute__((noinline)) void put(struct code *code, u32 byte)
 {
 	if (code->size < sizeof(code->byte))
@@ -600,7 +601,8 @@ static bool translation_read(struct vmi_site *site, const struct vmi_annotation 
 		}
 		*argument = (u8)(VMI_FROM_CONSTANT + n);
 		if (*code == PUSH_IMM8) {
-			site->constant[n] = (u32)(vmi_s8) * ++code;
+			site->constant[n] = (u32)(vmi_s8)code[1];
+			code++;
 		} else if (*code == PUSH_IMM32 && last - code >= 1 + 4) {
 			site->constant[n] = *(const u32 *)(code + 1);
 			code += 4;
@@ -672,9 +674,8 @@ static u32 site_read(const struct vmi_patch *patch, u32 n, struct vmi_site *site
 	site->size = from->native_size;
 	site->call = (u8)row;
 	site->flags = VMI_SITE_NATIVE | VMI_SITE_LIVE;
-	if (!translation_read(site, from, stack_arguments(record_of(row))))
-		return VMI_PATCH_ARGUMENT;
-	return from->translation_size > site->size ? VMI_PATCH_SHORT : VMI_PATCH_DONE;
+	return translation_read(site, from, stack_arguments(record_of(row))) ? VMI_PATCH_DONE
+									     : VMI_PATCH_ARGUMENT;
 }
 
 static bool is_inside(u32 address, u32 size, u32 of, u32 of_size)

@@ -114,6 +114,7 @@ static struct vmi_patch all_sites(u8 form)
 		.text = text_at,
 		.text_size = TEXT_SIZE,
 		.kept = (u32)kept,
+		.forms = { [0 ... VMI_FORMS - 1] = 0x5a5a5a5a },
 	};
 
 	return request;
@@ -947,6 +948,27 @@ static void queue_at_site(void)
 	point("a site that queues, until the queue is full");
 }
 
+/* A load from the page that is shared with a VMM takes no detour through EAX. */
+static void loads(void)
+{
+	static const u8 mov[3] = { 0x36, 0x8b, 0x1d }; /* EBX, SS:[] */
+	static const u8 gets[] = { VMI_ID_GetCR0, VMI_ID_GetCR2, VMI_ID_GetCR3,
+				   VMI_ID_GetCR4, VMI_ID_GetLDT, VMI_ID_GetTR };
+	u32 i;
+
+	start();
+	for (i = 0; i < ARRAY_SIZE(gets); i++)
+		add(gets[i], 10)->result = VMI_FROM_EBX;
+	memcpy(before, text, sizeof(text));
+	bring(VMI_PATCH_BEST, "loads");
+	for (i = 0; i < count; i++)
+		if (traps[gets[i]] && !expect(same(code_of(&sites[i]), mov, sizeof(mov)) &&
+						      nops(code_of(&sites[i]) + 7, 3),
+					      "%s is no load", call_name[gets[i]]))
+			describe(&sites[i]);
+	point("loads from the shared page");
+}
+
 /* With a constant it may be another call. */
 static void constants(void)
 {
@@ -1543,6 +1565,12 @@ static void wrong_records(void)
 		{ "a result in register 9",
 		  VMI_PATCH_ARGUMENT,
 		  { .size = 40, ROW(GetCR2), .result = VMI_FROM_EDI + 1 } },
+		{ "a result where another one is",
+		  VMI_PATCH_ARGUMENT,
+		  { .size = 40, ROW(RDTSC), .result = VMI_FROM_EDX } },
+		{ "a word on the stack that is live",
+		  VMI_PATCH_ARGUMENT,
+		  { .size = 40, ROW(GetCR2), .live = VMI_S1 } },
 		{ "a flag", VMI_PATCH_ARGUMENT, { .size = 40, ROW(GetCR2), .flags = 4 } },
 		{ "the reserved byte",
 		  VMI_PATCH_ARGUMENT,
@@ -1895,6 +1923,7 @@ void guest_main(void)
 	inline_code();
 	dead_registers();
 	constants();
+	loads();
 	queue_at_site();
 	some_sites();
 	another_mapping();

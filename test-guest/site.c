@@ -477,6 +477,11 @@ static void where_tables_are(void)
 		}
 	}
 	memset(tables.memory, 0, sizeof(tables.memory));
+	start();
+	fill_up(100);
+	tables.records[50].clobbers = 0x200;
+	begin(0);
+	none_changed("50 records and 49");
 	point("a table of 64 records is found at any word, one of 63 is none");
 
 	/* Many that could be tables.records, and name no code: passed over. */
@@ -779,7 +784,7 @@ static void other_cpu(void)
 
 void guest_main(void)
 {
-	u32 major = option_number("major", 3);
+	u32 major = option_number("major", 3), jump;
 
 	if (!rom_find(&rom, major))
 		bail("no ROM");
@@ -809,18 +814,25 @@ void guest_main(void)
 	nothing("interrupts enabled", EFLAGS_IF);
 
 	start();
+	fill_up(10);
+	jump = add_jump(CLI, false);
 	fill_up(100);
-	begin(0);
+	patch_jump(jump, VMI_3_IRET, 0);
 	changed(0, true, "this CPU alone");
+	memcpy(before, slots, sizeof(slots));
 	if (option_number("cpus", 1) > 1) {
 		if (!cpu_start(apic_id() ^ 1, other_cpu))
 			bail("no other CPU");
 		while (!other_done)
 			;
+		ask(VMI_3_EnableInterrupts);
+		none_changed("jumps, then another CPU");
 		nothing("another CPU has called Init", 0);
 		return;
 	}
 	VMI(&rom, APICWrite)(ICR_HIGH, APIC_ID_ABSENT);
 	VMI(&rom, APICWrite)(ICR_LOW, ICR_STARTUP | 0x99);
+	ask(VMI_3_EnableInterrupts);
+	none_changed("jumps, then a CPU is started");
 	nothing("a CPU was started through the ROM", 0);
 }
