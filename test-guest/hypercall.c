@@ -15,7 +15,13 @@
 #define VECTOR_LVTT 0xa0
 #define APIC 0xfee00000u
 #define APIC_LVTT 0x320
+#define APIC_LINT0 0x350
+#define APIC_INITIAL 0x380
+#define APIC_DIVIDE 0x3e0
 #define APIC_EOI 0xb0
+#define DIVIDE_BY_1 0xb
+#define LVT_NMI 0x400
+#define LVT_EXTINT 0x700
 #define NS 1000000000u
 
 static u32 leaf;
@@ -365,6 +371,48 @@ static bool lvtt_came(struct trap *trap)
 	return true;
 }
 
+static u32 nmis;
+
+static bool nmi_came(struct trap *trap)
+{
+	(void)trap;
+	nmis++;
+	return true;
+}
+
+static volatile u32 *apic(u32 offset)
+{
+	return at(APIC + offset);
+}
+
+/* By the shared flag alone. The APIC's timer comes first, then the PIT, as an NMI. */
+static void halt_disabled(void)
+{
+	if (!wants(VMI_ID_Halt) || wants(VMI_ID_GetCycleFrequency)) {
+		skip("not wanted, or the timer is the VMM's", "HLT with interrupts disabled");
+		return;
+	}
+	on_trap(VECTOR_LVTT, lvtt_came);
+	on_trap(2, nmi_came);
+	irq0_quiet();
+	irq_count[15] = 0;
+	*apic(APIC_LVTT) = VECTOR_LVTT;
+	*apic(APIC_DIVIDE) = DIVIDE_BY_1;
+	*apic(APIC_LINT0) = LVT_NMI;
+	shared->interrupts = 0;
+	*apic(APIC_INITIAL) = NS / 10000;
+	pit_once(2000);
+	__asm__ volatile("sti\n\thlt\n\tcli" : : : "memory");
+	irq_mask_all();
+	equal(nmis, 1, "NMIs");
+	equal(irq_count[15], 0, "interrupts before the flag is set");
+	enable();
+	equal(irq_count[15], 1, "interrupts");
+	__asm__ volatile("cli");
+	*apic(APIC_LINT0) = LVT_EXTINT;
+	point("HLT with interrupts disabled");
+}
+
 static void alarm(u32 flags, u64 after)
 {
 	u64 expiry = call3(VMI_ID_GetCycleCounter, 0, 0, 0) + after;
@@ -434,5 +482,6 @@ void guest_main(void)
 	registers();
 	queue();
 	interrupts();
+	halt_disabled();
 	time();
 }
