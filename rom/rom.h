@@ -319,11 +319,11 @@ struct trap {
 	u16 address
 		[TRAP_ADDRESSES]; /* offsets from here: words with an address in struct vmi_shared */
 	struct trap_stub {
-		u16 entry;	/* offset of the code, 0: there is none */
-		u16 other;	/* first bytes, when it is not what it is now */
-		bool on : 1;	/* it traps; otherwise it is a jump */
+		u16 entry;	 /* offset of the code, 0: there is none */
+		u16 other;	 /* first bytes, when it is not what it is now */
+		bool on : 1;	 /* it traps; otherwise it is a jump */
 		bool queues : 1; /* at a site it is more than its first bytes (rom/patch.c) */
-		u8 inline_size; /* so many first bytes may stand at a call site; VMI_NO_INLINE */
+		u8 inline_size;	 /* so many first bytes may stand at a call site; VMI_NO_INLINE */
 		u8 binding, native_inline; /* the native stub's: the record has this one's */
 	} stub[VMI_CALL_COUNT];
 	u8 stubs[];
