@@ -683,6 +683,23 @@ static bool is_inside(u32 address, u32 size, u32 of, u32 of_size)
 	return address - of <= of_size && size <= of_size - (address - of);
 }
 
+/* Each begins behind the one before it, as a linker leaves them: then none overlap. */
+static bool ascending(const struct vmi_patch *patch)
+{
+	u32 end = 0, n;
+
+	for (n = 0; n < patch->count; n++) {
+		u32 address = site_address(patch, n);
+
+		if (address < end)
+			return false;
+		end = address + site_size(patch, n);
+		if (end < address)
+			return false;
+	}
+	return true;
+}
+
 static bool overlaps(const struct vmi_patch *patch, u32 n)
 {
 	u32 address = site_address(patch, n), size = site_size(patch, n), i;
@@ -698,7 +715,8 @@ static bool overlaps(const struct vmi_patch *patch, u32 n)
 }
 
 /* Returns VMI_PATCH_*. */
-static u32 check(const struct vmi_patch *patch, u32 n, const u8 *kept, struct code *code)
+static u32 check(const struct vmi_patch *patch, u32 n, bool apart, const u8 *kept,
+		 struct code *code)
 {
 	struct vmi_site site;
 	u32 refused = site_read(patch, n, &site);
@@ -711,7 +729,7 @@ static u32 check(const struct vmi_patch *patch, u32 n, const u8 *kept, struct co
 		return VMI_PATCH_SHORT;
 	if (!is_inside(site.address, site.size, patch->text, patch->text_size))
 		return VMI_PATCH_TEXT;
-	if (overlaps(patch, n))
+	if (!apart && overlaps(patch, n))
 		return VMI_PATCH_OVERLAP;
 	if (!patch->sync)
 		return VMI_PATCH_DONE;
@@ -779,6 +797,7 @@ u32 rom_patch_sites(struct vmi_patch *patch)
 {
 	u8 *first = at(patch->kept), *kept;
 	struct code code;
+	bool apart;
 	u32 end, n;
 
 	patch->refused = 0;
@@ -787,10 +806,11 @@ u32 rom_patch_sites(struct vmi_patch *patch)
 	    patch->number > patch->count - patch->first)
 		return VMI_PATCH_REQUEST;
 	end = patch->first + patch->number;
+	apart = ascending(patch);
 	for (n = 0; n < patch->first; n++)
 		first += 1 + site_size(patch, n);
 	for (kept = first; n < end; kept += 1 + site_size(patch, n), n++) {
-		u32 refused = check(patch, n, kept, &code);
+		u32 refused = check(patch, n, apart, kept, &code);
 
 		if (refused) {
 			patch->refused = n;

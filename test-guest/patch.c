@@ -4,6 +4,7 @@
  *
  * RUN: {flat,pae},rom=vmi
  * RUN: high,rom=vmi,cpu=pentium,old-nops
+ * RUN: high,rom=vmi,icount
  * RUN: high,rom={vmi,vmi-13,vmi-6}
  * RUN: pae,rom=vmi,host=svm,trap={irq,all}
  * RUN-FULL: {flat,pae},rom={vmi-13,vmi-6}
@@ -1779,6 +1780,13 @@ static void wrong_places(void)
 			request.first = other;
 			refused(&request, VMI_PATCH_OVERLAP, other, "another overlaps");
 		}
+	/* Else in order: the one before ends a byte too late, or just in time. */
+	good_sites(6);
+	sites[BAD - 1].size = SLOT + 1;
+	request = all_sites(VMI_PATCH_BEST);
+	refused(&request, VMI_PATCH_OVERLAP, BAD - 1, "overlap by a byte");
+	sites[BAD - 1].size = SLOT;
+	equal(patch(&request), VMI_PATCH_DONE, "up to the next, result");
 	point("sites that overlap, before and behind, and such that do not");
 
 	good_sites(6);
@@ -1818,6 +1826,39 @@ static void wrong_places(void)
 		unmap(0xfffff000);
 	}
 	point("the last site of memory");
+}
+
+/* A table as long as a kernel's takes no longer for each site than a short one. */
+static void many_sites(void)
+{
+	enum { MANY = 4000, SIZE = 6 };
+	static struct vmi_site records[MANY];
+	static u8 code[MANY * SIZE], originals[MANY * (1 + SIZE)];
+	struct vmi_patch request = {
+		.records = (u32)records,
+		.text = (u32)code,
+		.text_size = sizeof(code),
+		.kept = (u32)originals,
+	};
+	u32 i, each[2];
+
+	if (!option("icount"))
+		return;
+	for (i = 0; i < MANY; i++)
+		records[i] = (struct vmi_site){ .address = (u32)&code[i * SIZE],
+						.size = SIZE,
+						.call = VMI_ID_GetCR3 };
+	for (i = 0; i < 2; i++) {
+		u64 start;
+
+		request.count = request.number = i ? MANY : MANY / 100;
+		memset(originals, 0, sizeof(originals));
+		start = rdtsc();
+		equal(VMI(&rom, PatchSites)(&request), VMI_PATCH_DONE, "result");
+		each[i] = (u32)(rdtsc() - start) / request.count;
+	}
+	expect(each[1] <= each[0] + each[0] / 10, "%u instructions a site", each[1]);
+	point("%u sites: %u instructions each", MANY, each[1]);
 }
 
 static void wrong_requests(void)
@@ -1933,6 +1974,7 @@ void guest_main(void)
 	wrong_records();
 	wrong_annotations();
 	wrong_places();
+	many_sites();
 	wrong_requests();
 	not_live();
 }
