@@ -17,7 +17,7 @@
 ;
 ; Where what is between entry and inline_end, which emits the RET, is all that there is
 ; to do, it may stand at a call site (inline_end noreturn: the whole does not return); where it
-; ends with queue_end, rom/patch.c makes more of it.
+; ends with queue_end, rom/patch.c makes more of it: for what waits oftener than not.
 ;
 ; A shape preserves every register and every flag outside OSZAPC that is not in
 ; the call's column out. Only CS and SS are relied on: the others, too, cost less
@@ -399,10 +399,10 @@ bits 32
 	jmp	%$trapped
 	entry
 	queue_or_trap %1, %2, %4
-%if %2
-	ret
-%else
+%ifidn %2 %4, 0 none
 	queue_end
+%else
+	ret
 %endif
 %endmacro
 
