@@ -200,7 +200,8 @@ struct vmm_ops {
 	 * ATTACH: map vmm_vcpu.area of each vCPU at this guest-physical address, for that vCPU
 	 * alone, VMI_SHARED_SIZE bytes. false: refuse. vmm_refresh() on the other vCPUs is the
 	 * VMM's. detach: give the guest its own memory back; what other vCPUs have queued is
-	 * lost. One vCPU at a time is in either, while others may run.
+	 * lost, and their flag is EFLAGS.IF alone. One vCPU at a time is in either, while others
+	 * may run.
 	 */
 	bool (*attach)(struct vmm_vcpu *, vmi_u32 physical);
 	void (*detach)(struct vmm_vcpu *);

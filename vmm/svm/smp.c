@@ -148,6 +148,7 @@ void smp_requests(struct vcpu *cpu)
 			cpu->waiting = true; /* first: a STARTUP that comes now is not lost */
 			__atomic_store_n(&cpu->init, false, __ATOMIC_SEQ_CST);
 			cpu_reset(cpu);
+			__asm__ volatile("sti" : : : "memory"); /* none is held any longer */
 		}
 		if (!cpu->waiting)
 			return;
