@@ -1272,7 +1272,9 @@ static void stub_tests(const char *file, u32 offset)
 		u64 origin = page->tsc_timestamp;
 
 		good = !pthread_create(&thread, (void *)0, updater, (void *)0);
-		for (i = 0; i < 300000 && good; i++) {
+		/* A machine that is busy may give the other thread its turn late. */
+		for (i = 0; good && (i < 300000 || (page->version - n <= 100 && i < 100000000));
+		     i++) {
 			u64 tsc = real_rdtsc(), got = stub(VMI_CYCLES_REAL), after = real_rdtsc();
 
 			if (got < ORIGIN + tsc - origin || got > ORIGIN + after - origin) {

@@ -165,12 +165,19 @@ void smp_requests(struct vcpu *cpu)
 	cpu->vmcb->cs.base = (startup & ICR_VECTOR) << 12;
 }
 
+/* In this order: smp_requests() sets waiting before it clears init. */
+static bool awaits_startup(struct vcpu *cpu)
+{
+	return __atomic_load_n(&cpu->init, __ATOMIC_SEQ_CST) ||
+	       __atomic_load_n(&cpu->waiting, __ATOMIC_SEQ_CST);
+}
+
 static void request(struct vcpu *to, u32 icr)
 {
 	if ((icr & ICR_MODE) == ICR_INIT) {
 		to->startup = 0;
 		to->init = true;
-	} else if (to->waiting || to->init) {
+	} else if (awaits_startup(to)) {
 		to->startup = 0x100 | (icr & ICR_VECTOR);
 	} else {
 		return; /* it runs: a second STARTUP does nothing */
