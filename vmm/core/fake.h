@@ -462,19 +462,15 @@ static enum vmm_result fake_attach_as(u32 revision)
 static bool fake_queue(struct vmm_vcpu *vcpu, u32 call, u32 eax, u32 edx, u32 ecx, u32 esi)
 {
 	vmi_s32 next = vcpu->shared->queue_next;
-	struct vmi_queued *entry;
+	struct vmi_queued entry = { .eax = eax, .edx = edx, .ecx = ecx, .esi = esi, .call = call };
 
 	if (vcpu->shared == &vcpu->own)
 		return false;
 	vcpu->shared->queue_next = (vmi_s32)((u32)next + VMI_QUEUED_SIZE);
 	if (next < VMI_QUEUE_EMPTY || next > -VMI_QUEUED_SIZE)
 		return false;
-	entry = (struct vmi_queued *)(void *)((u8 *)vcpu->shared + VMI_SHARED_END + next);
-	entry->eax = eax;
-	entry->edx = edx;
-	entry->ecx = ecx;
-	entry->esi = esi;
-	entry->call = call;
+	/* A guest may have put queue_next anywhere. */
+	memcpy((u8 *)vcpu->shared + VMI_SHARED_END + next, &entry, sizeof(entry));
 	return true;
 }
 

@@ -1144,6 +1144,9 @@ static void queue(void)
 	VCPU->shared->queue_next = VMI_QUEUE_EMPTY + 1;
 	FACT(stopped_with(own(VMI_HV_FLUSH, 0, 0, 0),
 			  "queue: queue_next ffffd009 is not where an entry begins"));
+	fake_queue(VCPU, QUEUED(SetPxE), 0x1234, AT(3, 0), 1, 0); /* in between two */
+	FACT(stopped_with(vmm_flush(VCPU),
+			  "queue: queue_next ffffd01d is not where an entry begins"));
 	VCPU->shared->queue_next = VMI_QUEUE_EMPTY - VMI_QUEUED_SIZE;
 	FACT(stopped_with(call(ROW(GetCR0), 0, 0, 0, 0, 0),
 			  "queue: queue_next ffffcff4 is not where an entry begins"));
