@@ -584,6 +584,9 @@
 #define VMI_SITE_LIVE 2	  /* nothing in the original calls anything but as its last instruction */
 #define VMI_SITE_FLAGS 3
 
+/* vmi_site.live: the registers that it tells of. */
+#define VMI_LIVE_REGISTERS (VMI_A | VMI_C | VMI_D | VMI_B | VMI_SI | VMI_DI)
+
 /* vmi_site.argument: in which register of the guest's it is, or which constant it is. */
 #define VMI_FROM_THERE 0 /* where the call wants it; S1, S2: at [esp], [esp+4] at the site */
 #define VMI_FROM_EAX 1	 /* and so on, in the order of their encodings: */
@@ -1010,7 +1013,7 @@ struct vmi_site {
 	vmi_u8 result;	 /* VMI_FROM_*: the register that gets what the call returns in EAX */
 	vmi_u8 argument[VMI_SITE_ARGUMENTS]; /* VMI_FROM_* */
 	vmi_u8 reserved;		     /* 0 */
-	vmi_u16 live; /* VMI_A ... VMI_DI: still needed behind the site, if it is no result */
+	vmi_u16 live; /* of VMI_LIVE_REGISTERS: still needed behind the site, if it is no result */
 	vmi_u32 constant[VMI_SITE_CONSTANTS];
 };
 VMI_ASSERT(site_size, sizeof(struct vmi_site) == VMI_SITE_SIZE);

@@ -397,8 +397,8 @@ static u32 plainer(const struct vmi_site *site)
 }
 
 /*
- * Takes away what may be for nothing at a site, begin() and end() know: PUSHes with which the
- * code begins and the same POPs at its end, and the MOV of the result to EAX.
+ * Takes away what begin() and end() do where a site needs it: the PUSHes with which the code
+ * begins, the same POPs at its end, and the MOV of the result to EAX.
  */
 static void trim(struct body *body, bool has_result)
 {
@@ -534,10 +534,13 @@ static void make(struct code *code, const struct vmi_site *site, u32 wanted, boo
 		if (body.native && (site->flags & VMI_SITE_NATIVE) &&
 		    (native_binding(image, trap_find(image), site->call) & VMI_NATIVE))
 			return;
-		other = body_of(row);
-		if (other.native == body.native && make_inline(code, site, row, other, live))
-			return;
-		if (row != site->call && make_inline(code, site, site->call, body, live))
+		if (row != site->call) {
+			other = body_of(row);
+			if (other.native == body.native &&
+			    make_inline(code, site, row, other, live))
+				return;
+		}
+		if (make_inline(code, site, site->call, body, live))
 			return;
 	}
 	make_call(code, site, record_of(site->call), body.stub);
@@ -633,8 +636,7 @@ static bool arguments_make_sense(const struct vmi_site *site)
 	const struct vmi_call_record *record = record_of(site->call);
 	u32 i;
 
-	if ((site->flags & ~VMI_SITE_FLAGS) || site->reserved ||
-	    (site->live & ~(VMI_A | VMI_C | VMI_D | VMI_B | VMI_SI | VMI_DI)))
+	if ((site->flags & ~VMI_SITE_FLAGS) || site->reserved || (site->live & ~VMI_LIVE_REGISTERS))
 		return false;
 	for (i = ARGUMENT_A; i <= ARGUMENT_S2; i++) {
 		u32 from = site->argument[i];
@@ -666,7 +668,7 @@ static u32 site_read(const struct vmi_patch *patch, u32 n, struct vmi_site *site
 		return arguments_make_sense(site) ? VMI_PATCH_DONE : VMI_PATCH_ARGUMENT;
 	}
 	zero(site, sizeof(*site));
-	site->live = VMI_A | VMI_C | VMI_D | VMI_B | VMI_SI | VMI_DI; /* nothing says otherwise */
+	site->live = VMI_LIVE_REGISTERS; /* nothing says otherwise */
 	row = row_of(from->call);
 	if (row == VMI_CALL_COUNT || VMI_IS_OWN_CALL(row))
 		return VMI_PATCH_CALL;

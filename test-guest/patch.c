@@ -71,8 +71,6 @@ static void start(void)
 	count = 0;
 }
 
-#define ALL_LIVE (VMI_A | VMI_C | VMI_D | VMI_B | VMI_SI | VMI_DI)
-
 /* The original is nothing that could be run, and different everywhere. All registers are live. */
 static struct vmi_site *add(u32 row, u32 size)
 {
@@ -87,7 +85,7 @@ static struct vmi_site *add(u32 row, u32 size)
 	site->address = address;
 	site->size = (u8)size;
 	site->call = (u8)row;
-	site->live = ALL_LIVE;
+	site->live = VMI_LIVE_REGISTERS;
 	count++;
 	return site;
 }
@@ -878,7 +876,8 @@ static void dead_registers(void)
 			__VA_ARGS__                                                                \
 		}                                                                                  \
 	}
-		DEAD(STTS, 0, ALL_LIVE & ~VMI_A, 0x0f, 0x20, 0xc0, 0x0c, 0x08, 0x0f, 0x22, 0xc0),
+		DEAD(STTS, 0, VMI_LIVE_REGISTERS & ~VMI_A, 0x0f, 0x20, 0xc0, 0x0c, 0x08, 0x0f, 0x22,
+		     0xc0),
 		DEAD(STTS, 0, VMI_A, 0x50, 0x0f, 0x20, 0xc0, 0x0c, 0x08, 0x0f, 0x22, 0xc0, 0x58),
 		DEAD(FlushTLB_v6, 0, VMI_C, 0x0f, 0x20, 0xd8, 0x0f, 0x22, 0xd8),
 		DEAD(SwapPxE, 0, VMI_D, 0x52, 0x87, 0x10, 0x89, 0xd0, 0x5a),

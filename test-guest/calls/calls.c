@@ -339,7 +339,7 @@ static u32 site_form(u32 row)
 {
 	struct vmi_site record = { .address = (u32)site.code,
 				   .size = sizeof(site.code),
-				   .live = VMI_A | VMI_C | VMI_D | VMI_B | VMI_SI | VMI_DI };
+				   .live = VMI_LIVE_REGISTERS };
 	u8 kept[1 + sizeof(site.code)] = { VMI_FORM_ORIGINAL };
 	struct vmi_patch patch = { .records = (u32)&record,
 				   .count = 1,

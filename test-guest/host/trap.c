@@ -989,8 +989,7 @@ static void sites_start(vmi_u32 flags)
 						       .size = SITE,
 						       .call = (vmi_u8)row,
 						       .flags = (vmi_u8)flags,
-						       .live = VMI_A | VMI_C | VMI_D | VMI_B |
-							       VMI_SI | VMI_DI };
+						       .live = VMI_LIVE_REGISTERS };
 		site_count++;
 	}
 	memcpy(original, code, sizeof(code));

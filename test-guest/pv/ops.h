@@ -120,9 +120,8 @@ extern const struct pv_site pv_sites[], pv_sites_end[];
 
 #define PV_OPERANDS(name, lives) [op] "i"(offsetof(struct pv_ops, name)), [live] "i"(lives)
 
-/* Registers that a function of C's keeps, and all there are. */
+/* Registers that a function of C's keeps. */
 #define PV_LIVE (VMI_B | VMI_SI | VMI_DI)
-#define PV_LIVE_ALL (VMI_A | VMI_C | VMI_D | PV_LIVE)
 
 /* EDX:EAX after a call with so many words of arguments in EAX, EDX, ECX. */
 #define pv_call0(name)                                                                             \
@@ -189,7 +188,7 @@ static inline u32 pv_save_fl(void)
 
 	__asm__ volatile(PV_CALL_LONG
 			 : "=a"(flags)
-			 : PV_OPERANDS(save_fl, PV_LIVE_ALL & ~VMI_A)
+			 : PV_OPERANDS(save_fl, VMI_LIVE_REGISTERS & ~VMI_A)
 			 : "memory", "cc");
 	return flags;
 }
@@ -198,18 +197,24 @@ static inline void pv_restore_fl(u32 flags)
 {
 	__asm__ volatile(PV_CALL_LONG
 			 :
-			 : "a"(flags), PV_OPERANDS(restore_fl, PV_LIVE_ALL)
+			 : "a"(flags), PV_OPERANDS(restore_fl, VMI_LIVE_REGISTERS)
 			 : "memory", "cc");
 }
 
 static inline void pv_irq_disable(void)
 {
-	__asm__ volatile(PV_CALL_LONG : : PV_OPERANDS(irq_disable, PV_LIVE_ALL) : "memory", "cc");
+	__asm__ volatile(PV_CALL_LONG
+			 :
+			 : PV_OPERANDS(irq_disable, VMI_LIVE_REGISTERS)
+			 : "memory", "cc");
 }
 
 static inline void pv_irq_enable(void)
 {
-	__asm__ volatile(PV_CALL_LONG : : PV_OPERANDS(irq_enable, PV_LIVE_ALL) : "memory", "cc");
+	__asm__ volatile(PV_CALL_LONG
+			 :
+			 : PV_OPERANDS(irq_enable, VMI_LIVE_REGISTERS)
+			 : "memory", "cc");
 }
 
 static inline void pv_cpuid(u32 leaf, u32 r[4])
