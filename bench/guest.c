@@ -5,7 +5,7 @@
  * the lines:
  *
  *	bench: CALL BINDING INSTRUCTIONS NOPS TRAPS ALL FORM
- *	batch: WRITES BINDING INSTRUCTIONS NOPS TRAPS ALL FORM
+ *	batch: CALL:WRITES BINDING INSTRUCTIONS NOPS TRAPS ALL FORM
  *
  * all of them without what surrounds the call; "-" was not counted. call=NAME: that one only.
  */
@@ -162,6 +162,7 @@
 #define RET 0xc3
 #define MOV_EAX 0xb8
 #define MOV_ECX 0xb9
+#define MOV_EBX 0xbb
 #define MOV_ESI 0xbe
 #define MOV_EDI 0xbf
 
@@ -200,7 +201,7 @@ static const struct {
 
 static struct rom rom;
 static struct invoke v;
-static u32 entries[BATCH] __attribute__((aligned(4096)));
+static u32 entries[2 * BATCH] __attribute__((aligned(4096)));
 static struct dtr gdtr, idtr;
 static u8 *user; /* INT 80h */
 static struct vmi_ap_state ap_state = { .cr0 = 0x80000011, .cs = SEL_CODE, .ss = SEL_DATA };
@@ -420,9 +421,7 @@ static u8 *by_hand(u8 *p, enum vmi_call call, bool indirect)
 	return p;
 }
 
-#define SITE_MOST 80
-
-static u8 result_in; /* VMI_FROM_*: where a site wants its call's result */
+#define SITE_MOST 90
 
 /* The bare code is for one value of what is in EAX: a site has it as a constant. */
 static bool takes_constant(enum vmi_call call)
@@ -430,17 +429,31 @@ static bool takes_constant(enum vmi_call call)
 	return call == VMI_ID_FlushTLB || call == VMI_ID_GetCycleCounter;
 }
 
+/* What by_hand() does has its arguments in the same registers. */
+static struct vmi_site site_of(enum vmi_call call, u16 live)
+{
+	struct vmi_site site = { .call = (u8)call, .live = live };
+
+	if (takes_constant(call)) {
+		arguments(call, 0);
+		site.argument[0] = VMI_FROM_CONSTANT;
+		site.constant[0] = v.in.eax;
+	}
+	if (stack_words(call) > 0)
+		site.argument[3] = VMI_FROM_EBX;
+	if (stack_words(call) > 1)
+		site.argument[4] = VMI_FROM_ESI;
+	return site;
+}
+
 /*
  * By the ROM, so many bytes at p: the form, or VMI_FORMS where they are too few, or the call has
  * no result there.
  */
-static u32 patch_site(u8 *p, u8 size, enum vmi_call call, u16 live)
+static u32 patch_site(u8 *p, u8 size, struct vmi_site site)
 {
 	vmi_PatchSites_fn *patch_sites = (void *)table[VMI_ID_PatchSites];
 	static u8 kept[1 + SITE_MOST];
-	struct vmi_site site = {
-		.address = (u32)p, .size = size, .call = (u8)call, .result = result_in, .live = live
-	};
 	struct vmi_patch patch = {
 		.records = (u32)&site,
 		.count = 1,
@@ -452,34 +465,27 @@ static u32 patch_site(u8 *p, u8 size, enum vmi_call call, u16 live)
 	};
 	u32 form, result;
 
-	if (takes_constant(call)) {
-		arguments(call, 0);
-		site.argument[0] = VMI_FROM_CONSTANT;
-		site.constant[0] = v.in.eax;
-	}
-	if (stack_words(call) > 0)
-		site.argument[3] = VMI_FROM_EBX;
-	if (stack_words(call) > 1)
-		site.argument[4] = VMI_FROM_ESI;
+	site.address = (u32)p;
+	site.size = size;
 	memset(kept, 0, sizeof(kept));
 	memset(p, 0xcc, size);
 	result = patch_sites(&patch);
-	if (result == VMI_PATCH_SHORT || (result == VMI_PATCH_ARGUMENT && result_in))
+	if (result == VMI_PATCH_SHORT || (result == VMI_PATCH_ARGUMENT && site.result))
 		return VMI_FORMS;
 	if (result)
-		bail("%s: PatchSites returns %u", call_name[call], result);
+		bail("%s: PatchSites returns %u", call_name[site.call], result);
 	for (form = 0; !patch.forms[form]; form++)
 		;
 	return form;
 }
 
 /* The smallest site with the best form that the ROM has for it; NULL: there is none. */
-static u8 *by_rom(u8 *p, enum vmi_call call, u16 live, u32 *form)
+static u8 *by_rom(u8 *p, const struct vmi_site *site, u32 *form)
 {
 	u8 size, best = 0;
 
 	for (size = 1; size <= SITE_MOST; size++) {
-		*form = patch_site(p, size, call, live);
+		*form = patch_site(p, size, *site);
 		if (*form == VMI_FORM_INLINE || *form == VMI_FORM_NOPS)
 			return p + size;
 		if (*form != VMI_FORMS && !best)
@@ -487,7 +493,7 @@ static u8 *by_rom(u8 *p, enum vmi_call call, u16 live, u32 *form)
 	}
 	if (!best)
 		return NULL;
-	*form = patch_site(p, best, call, live);
+	*form = patch_site(p, best, *site);
 	return p + best;
 }
 
@@ -505,8 +511,9 @@ static u32 entry_of(enum vmi_call call)
 
 enum binding { BY_NOTHING, BY_BARE_CODE, BY_DIRECT_CALL, BY_INDIRECT_CALL, BY_ROM, BINDINGS };
 
-static u8 *place(u8 *p, enum vmi_call call, enum binding binding, u16 live, u32 *form)
+static u8 *place(u8 *p, const struct vmi_site *site, enum binding binding, u32 *form)
 {
+	enum vmi_call call = site->call;
 	u32 size = (u32)(bare[call].end - bare[call].code);
 
 	switch (binding) {
@@ -516,7 +523,7 @@ static u8 *place(u8 *p, enum vmi_call call, enum binding binding, u16 live, u32 
 	case BY_INDIRECT_CALL:
 		return by_hand(p, call, binding == BY_INDIRECT_CALL);
 	case BY_ROM:
-		return by_rom(p, call, live, form);
+		return by_rom(p, site, form);
 	default:
 		return p;
 	}
@@ -534,14 +541,18 @@ static void number(u32 value, bool counted)
 		print(" -");
 }
 
-static void line(const char *what, const char *name, enum vmi_call call, enum binding binding,
-		 u32 form, const struct cost *cost, const struct cost *around)
+/* Of a call, or of so many writes in a batch. */
+static void line(enum vmi_call call, u32 writes, enum binding binding, u32 form,
+		 const struct cost *cost, const struct cost *around)
 {
 	static const char *const bindings[] = { "nothing", "bare", "direct", "indirect", "site" };
 	static const char *const forms[] = { "original", "nops", "inline", "call", "jump" };
 	bool counted = cost->guest != NONE;
 
-	print("%s: %s %s", what, name, bindings[binding]);
+	if (writes)
+		print("batch: %s:%u %s", call_name[call], writes, bindings[binding]);
+	else
+		print("bench: %s %s", call_name[call], bindings[binding]);
 	number(cost->guest - around->guest, counted);
 	number(cost->nops, true);
 	number(cost->traps, counted);
@@ -571,11 +582,13 @@ static void bench_call(enum vmi_call call)
 	print("\n");
 	for (binding = BY_DIRECT_CALL; binding < BINDINGS; binding++) {
 		struct cost best = { NONE, 0, NONE, NONE };
+		struct vmi_site site = site_of(call, 0);
 
 		if (binding == BY_ROM && VMI_IS_OWN_CALL(call))
 			continue;
-		for (; result_in <= (binding == BY_ROM ? VMI_FROM_EDI : 0); result_in++) {
-			u8 *end = place(code, call, binding, 0, &form);
+		/* Where the result is wanted: in the register where it costs least. */
+		for (; site.result <= (binding == BY_ROM ? VMI_FROM_EDI : 0); site.result++) {
+			u8 *end = place(code, &site, binding, &form);
 
 			if (!end)
 				continue;
@@ -586,47 +599,63 @@ static void bench_call(enum vmi_call call)
 				best_form = form;
 			}
 		}
-		result_in = 0;
-		line("bench", call_name[call], call, binding, best_form, &best, &around);
+		line(call, 0, binding, best_form, &best, &around);
 	}
 	point("%s", call_name[call]);
 }
 
-/* So many writes in lazy mode, and what the loop costs taken off. */
-static void bench_batch(u32 writes)
+/*
+ * So many writes in lazy mode, and what the loop costs taken off; of entries that are not present.
+ * SetPxELong has its flags in EBX, at a site as a constant.
+ */
+static void bench_batch(enum vmi_call call, u32 writes)
 {
 	const u16 live = VMI_SI | VMI_DI;
+	const u8 size = call == VMI_ID_SetPxELong ? 8 : 4;
+	struct vmi_site mode = site_of(VMI_ID_SetLazyMode, live), site = site_of(call, live);
+	u32 *last = &entries[(writes - 1) * size / 4];
 	enum binding binding;
 	struct cost around = {}, cost;
 	u8 *p, *loop, *end;
-	u32 form, lazy_form;
+	u32 form, mode_form;
 
+	if (size == 8) {
+		site.argument[3] = VMI_FROM_CONSTANT;
+		site.constant[0] = VMI_PAGE_PT;
+	}
 	for (binding = BY_NOTHING; binding < BINDINGS; binding++) {
 		p = emit_word(code, MOV_EAX, VMI_LAZY_MMU);
-		p = place(p, VMI_ID_SetLazyMode, binding, live, &lazy_form);
+		p = place(p, &mode, binding, &mode_form);
 		p = emit_word(p, MOV_EDI, writes);
 		p = emit_word(p, MOV_ESI, (u32)entries);
 		loop = p;
-		p = emit(p, "\x89\xf8\x89\xf2", 4); /* mov eax, edi; mov edx, esi */
-		p = emit_word(p, MOV_ECX, VMI_PAGE_PT);
-		p = place(p, VMI_ID_SetPxE, binding, live, &form);
-		p = emit(p, "\x83\xc6\x04\x4f\x75", 5); /* add esi, 4; dec edi; jnz */
+		p = emit(p, "\x8d\x04\x3f", 3); /* lea eax, [edi + edi] */
+		if (size == 8) {
+			p = emit(p, "\x31\xd2\x89\xf1", 4); /* xor edx, edx; mov ecx, esi */
+			p = emit_word(p, MOV_EBX, VMI_PAGE_PT);
+		} else {
+			p = emit(p, "\x89\xf2", 2); /* mov edx, esi */
+			p = emit_word(p, MOV_ECX, VMI_PAGE_PT);
+		}
+		p = place(p, &site, binding, &form);
+		p = emit(p, "\x83\xc6", 2); /* add esi, size; dec edi; jnz */
+		*p = size;
+		p = emit(p + 1, "\x4f\x75", 2);
 		*p = (u8)(loop - (p + 1));
 		p = emit_word(p + 1, MOV_EAX, VMI_LAZY_NONE);
-		end = place(p, VMI_ID_SetLazyMode, binding, live, &lazy_form);
+		end = place(p, &mode, binding, &mode_form);
 		*end = RET;
 		memset(entries, 0, sizeof(entries));
-		cost = measure(VMI_ID_SetPxE, code, end);
+		cost = measure(call, code, end);
 		if (binding == BY_NOTHING) {
 			around = cost;
 			continue;
 		}
-		expect(entries[0] == writes && entries[writes - 1] == 1, "entries are %x ... %x",
-		       entries[0], entries[writes - 1]);
-		line("batch", writes == 128 ? "128" : "1024", VMI_ID_SetPxE, binding, form, &cost,
-		     &around);
+		expect(entries[0] == 2 * writes && *last == 2, "entries are %x ... %x", entries[0],
+		       *last);
+		line(call, writes, binding, form, &cost, &around);
 	}
-	point("%u page-table writes in lazy mode", writes);
+	point("%s: %u page-table writes in lazy mode", call_name[call], writes);
 }
 
 void guest_main(void)
@@ -652,7 +681,11 @@ void guest_main(void)
 		if (!only || strsame(only, call_name[call]))
 			bench_call(call);
 	if (!only) {
-		bench_batch(128);
-		bench_batch(BATCH);
+		for (call = 0; call < VMI_CALL_COUNT; call++) {
+			if (call != VMI_ID_SetPxE && call != VMI_ID_SetPxELong)
+				continue;
+			bench_batch(call, 128);
+			bench_batch(call, BATCH);
+		}
 	}
 }

@@ -262,16 +262,22 @@ static void begin(struct code *code, const struct vmi_site *site,
 	load_arguments(code, site, record->in);
 }
 
+/* Words off the stack. */
+static void drop(struct code *code, u32 words)
+{
+	if (words) { /* LEA ESP, [ESP + ...] */
+		put2(code, 0x8d, MODRM(1u, ESP, 4u));
+		put2(code, 0x24, words * 4);
+	}
+}
+
 /* from: the register that has the result. */
 static void end(struct code *code, const struct vmi_site *site,
 		const struct vmi_call_record *record, u32 keep, u32 words, u32 from)
 {
 	u32 n;
 
-	if (words) { /* LEA ESP, [ESP + ...] */
-		put2(code, 0x8d, MODRM(1u, ESP, 4u));
-		put2(code, 0x24, words * 4);
-	}
+	drop(code, words);
 	if (record->out & VMI_A)
 		load(code, site, result(site), FROM(from));
 	for (n = EDI + 1; n--;)
@@ -420,36 +426,46 @@ static void trim(struct body *body, bool has_result)
  *
  *		TEST; JZ off; PUSH EBX; MOV EBX; XADD; JG full; ...; POP EBX
  *
- * becomes, with one jump on the usual way,
+ * becomes, with one jump on the usual way, between begin() and end(), which keep EBX,
  *
  *		TEST; JNZ queue
- *	slow:	CALL stub; JMP end
- *	full:	POP EBX; JMP slow
- *	queue:	PUSH EBX; MOV EBX; XADD; JG full; ...; POP EBX
- *	end:
+ *	slow:	CALL stub; JMP behind
+ *	queue:	MOV EBX; XADD; JG slow; ...
+ *	behind:
+ *
+ * A word on the stack is a constant: pushed for the CALL, and queued by a MOV where the stub
+ * has a PUSH and a POP.
  */
-enum { LOOK = 8, JZ = 2, JG_END = 16, SLOW = 2, FULL = 9, TURN = 12 };
+enum { LOOK = 8, QUEUE = 11, RESERVE = 15, FILL = 21 };
 
-/* clang-format off */
-extern const u8 patch_turn[TURN];
-const u8 patch_turn[TURN] = {
-	JNZ_SHORT, TURN - SLOW,
-	CALL, 0, 0, 0, 0, JMP_SHORT, TURN - FULL,
-	POP + EBX, JMP_SHORT, (u8)(SLOW - TURN)
-};
-/* clang-format on */
-
-static void put_queue(struct code *code, const struct vmi_site *site, const struct body *body)
+static void put_queue(struct code *code, const struct vmi_site *site, const struct body *body,
+		      u32 words)
 {
-	u32 size = body->size - LOOK - JZ, at_turn = code->size + LOOK;
-	u8 *turn = code->byte + at_turn;
+	const u8 *stub = at(body->stub);
+	u32 word = site->argument[ARGUMENT_S1], slow;
+	u8 *at_word;
 
-	put_bytes(code, at(body->stub), LOOK);
-	put_bytes(code, rom_addr(patch_turn), TURN);
-	put_bytes(code, at(body->stub + LOOK + JZ), size);
-	*(u32 *)(turn + SLOW + 1) = body->stub - (site->address + at_turn + SLOW + 5);
-	turn[FULL - 1] += (u8)size;
-	turn[TURN + JG_END - 1] = (u8)(FULL - TURN - JG_END);
+	put_bytes(code, stub, LOOK);
+	put2(code, JNZ_SHORT, 0);
+	slow = code->size;
+	if (words)
+		push(code, site, word, 0);
+	put(code, CALL);
+	put_word(code, body->stub - (site->address + code->size + 4));
+	drop(code, words);
+	put2(code, JMP_SHORT, body->size - QUEUE - 1);
+	code->byte[slow - 1] = (u8)(code->size - slow);
+	put_bytes(code, stub + QUEUE, RESERVE - 1);
+	put(code, slow - (code->size + 1));
+	at_word = code->byte + code->size + FILL;
+	put_bytes(code, stub + QUEUE + RESERVE, body->size - QUEUE - RESERVE - 1);
+	if (words) { /* MOV SS:[EBX + disp32], imm32 */
+		*(u32 *)(at_word + 3) = *(u32 *)(at_word + 7);
+		*(u32 *)(at_word + 7) = constant(site, word);
+		at_word[0] = 0x36;
+		at_word[1] = 0xc7;
+		at_word[2] = MODRM(2, 0, EBX);
+	}
 }
 
 /* Returns false where there is no such code, or it does not fit. */
@@ -457,10 +473,15 @@ static bool make_inline(struct code *code, const struct vmi_site *site, u32 row,
 			bool live)
 {
 	const struct vmi_call_record *record = record_of(row);
-	u32 keep;
+	u32 keep, words = stack_arguments(record);
 
-	if (body.size == VMI_NO_INLINE || (body.queues && live))
+	if (body.size == VMI_NO_INLINE)
 		return false;
+	if (body.queues) {
+		if (live || (words && site->argument[ARGUMENT_S1] < VMI_FROM_CONSTANT))
+			return false;
+		body.lost = 1u << EBX;
+	}
 	code->size = 0;
 	code->form = VMI_FORM_INLINE;
 	if (!body.size) { /* a hint; or what returns its argument */
@@ -475,7 +496,7 @@ static bool make_inline(struct code *code, const struct vmi_site *site, u32 row,
 		keep = saved(site, record, body.lost);
 		begin(code, site, record, keep, 0);
 		if (body.queues)
-			put_queue(code, site, &body);
+			put_queue(code, site, &body, words);
 		else
 			put_bytes(code, at(body.stub), body.size);
 		if (returns(record))

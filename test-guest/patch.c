@@ -47,7 +47,7 @@ static bool one_in(u32 n)
  */
 
 #define SITES VMI_CALL_COUNT
-#define SLOT 80
+#define SLOT 96
 #define SIZE_MOST (SLOT - 5)
 #define TEXT_SIZE (SITES * SLOT)
 #define GAP 0xcc
@@ -209,7 +209,21 @@ static u32 leads(const u8 *code, u32 size, u8 opcode, u32 target)
 	return size;
 }
 
-/* What a site's code is. Code that queues has a CALL for when it may not, behind a JNZ around it. */
+/* Code that queues: TEST, JNZ around the CALL for when it may not, and what that takes. */
+static bool queues(const u8 *code, u32 size, u32 call)
+{
+	u32 jnz, behind;
+
+	for (jnz = 8; jnz + 2 <= call; jnz++) {
+		behind = jnz + 2 + code[jnz + 1];
+		if (code[jnz] == 0x75 && behind >= call + 7 && behind < size &&
+		    code[behind - 2] == 0xeb)
+			return true;
+	}
+	return false;
+}
+
+/* What a site's code is. */
 static u32 form_of(const u8 *code, const u8 *original, u32 size, u32 to)
 {
 	u32 call;
@@ -218,8 +232,7 @@ static u32 form_of(const u8 *code, const u8 *original, u32 size, u32 to)
 		return VMI_FORM_ORIGINAL;
 	call = leads(code, size, 0xe8, to);
 	if (call < size)
-		return call >= 10 && same(code + call - 2, "\x75\x0a", 2) ? VMI_FORM_INLINE
-									  : VMI_FORM_CALL;
+		return queues(code, size, call) ? VMI_FORM_INLINE : VMI_FORM_CALL;
 	if (leads(code, size, 0xe9, to) < size)
 		return VMI_FORM_JUMP;
 	return nops(code, size) ? VMI_FORM_NOPS : VMI_FORM_INLINE;
@@ -907,46 +920,97 @@ static void dead_registers(void)
 	point("what is not live is not kept");
 }
 
+/* The entry's last word is the constant: a MOV 12 bytes behind EAX's. */
+static bool queues_constant(const struct vmi_site *site)
+{
+	static const u8 mov_eax[3] = { 0x36, 0x89, 0x83 }, mov[3] = { 0x36, 0xc7, 0x83 };
+	const u8 *code = code_of(site);
+	u32 i, at_eax, at_word;
+
+	for (i = 0; i + 7u + 11 <= site->size && !same(code + i, mov_eax, 3); i++)
+		;
+	memcpy(&at_eax, code + i + 3, 4);
+	for (; i + 11u <= site->size; i++) {
+		memcpy(&at_word, code + i + 3, 4);
+		if (same(code + i, mov, 3) && at_word == at_eax + 12)
+			return same(code + i + 7, &site->constant[0], 4);
+	}
+	return false;
+}
+
+/* By the site; a PAE entry's other word is 0x5000 and the low bits of this one. */
+static bool write_entry(const struct vmi_site *site, u32 *entry, u32 value, bool pae)
+{
+	struct invoke v = { .target = site->address, .jump = 1 };
+
+	v.in = random_registers();
+	v.in.eax = value;
+	v.in.edx = pae ? 0x5000 + (value & 0xff) : (u32)entry;
+	v.in.ecx = pae ? (u32)entry : VMI_PAGE_PT;
+	invoke(&v);
+	return registers_behind(site, &v, false);
+}
+
 /*
  * A site that queues: where the class does not wait, where it does, and where the queue is
- * full, with every register live and kept.
+ * full, with every register that is live kept. An argument on the stack is a constant there.
  */
 static void queue_at_site(void)
 {
-	static u32 entries[700];
-	struct vmi_site *site;
-	u32 i, lazy, good = 0;
+	static const struct {
+		u8 row, size; /* the smallest */
+		u16 live;
+		u32 constant;
+	} cases[] = {
+		{ VMI_ID_SetPxE, 66, VMI_LIVE_REGISTERS, 0 },
+		{ VMI_ID_SetPxE, 64, VMI_LIVE_REGISTERS & ~VMI_B, 0 },
+		{ VMI_ID_SetPxELong, 83, VMI_LIVE_REGISTERS, VMI_PAGE_PT },
+		{ VMI_ID_SetPxELong, 84, VMI_LIVE_REGISTERS & ~VMI_B,
+		  VMI_PAGE_PT | VMI_PAGE_CURRENT_AS | 0x12345000 },
+	};
+	static u32 entries[2 * 700] __attribute__((aligned(8)));
+	u32 i, n, lazy, good;
 
 	if (!traps[VMI_ID_SetPxE] || !traps[VMI_ID_SetLazyMode])
 		return;
-	start();
-	site = add(VMI_ID_SetPxE, SIZE_MOST);
-	memcpy(before, text, sizeof(text));
-	bring(VMI_PATCH_BEST, "queue");
-	expect(is(site, VMI_FORM_INLINE), "SetPxE is not inline");
-	for (lazy = VMI_LAZY_NONE; lazy <= VMI_LAZY_MMU; lazy++) {
-		memset(entries, 0, sizeof(entries));
-		VMI(&rom, SetLazyMode)(lazy);
-		for (i = 0; i < ARRAY_SIZE(entries); i++) {
-			struct invoke v = { .target = site->address, .jump = 1 };
+	for (n = 0; n < ARRAY_SIZE(cases); n++) {
+		bool pae = cases[n].row == VMI_ID_SetPxELong;
+		struct vmi_site *site, *less, *no_constant;
 
-			v.in = random_registers();
-			v.in.eax = 0xabc00000 + i;
-			v.in.edx = (u32)&entries[i];
-			v.in.ecx = VMI_PAGE_PT;
-			invoke(&v);
-			if (!registers_behind(site, &v, false))
-				break;
-			good += lazy || entries[i] == 0xabc00000 + i;
-			if (i + 1 == VMI_SHARED_QUEUED)
-				good -= lazy && entries[i]; /* the last one that waits */
+		start();
+		site = add(cases[n].row, cases[n].size);
+		less = add(cases[n].row, cases[n].size - 1u);
+		no_constant = add(cases[n].row, SIZE_MOST);
+		site->live = less->live = cases[n].live;
+		site->constant[0] = less->constant[0] = cases[n].constant;
+		if (pae)
+			site->argument[3] = less->argument[3] = VMI_FROM_CONSTANT;
+		memcpy(before, text, sizeof(text));
+		bring(VMI_PATCH_BEST, "queue");
+		expect(is(site, VMI_FORM_INLINE) && is(less, VMI_FORM_CALL) &&
+			       is(no_constant, pae ? VMI_FORM_CALL : VMI_FORM_INLINE),
+		       "%s is %u in %u bytes, %u in less, %u without a constant",
+		       call_name[site->call], kept_form(site), site->size, kept_form(less),
+		       kept_form(no_constant));
+		expect(!pae || queues_constant(site), "the word on the stack is not queued");
+		for (good = 0, lazy = VMI_LAZY_NONE; lazy <= VMI_LAZY_MMU; lazy++) {
+			memset(entries, 0, sizeof(entries));
+			VMI(&rom, SetLazyMode)(lazy);
+			for (i = 0; i < ARRAY_SIZE(entries); i += 2) {
+				if (!write_entry(site, &entries[i], 0xabc00000 + i, pae))
+					break;
+				good += lazy || entries[i] == 0xabc00000 + i;
+				if (i / 2 + 1 == VMI_SHARED_QUEUED)
+					good -= lazy && entries[i]; /* the last one that waits */
+			}
+			VMI(&rom, SetLazyMode)(VMI_LAZY_NONE);
+			for (i = 0; i < ARRAY_SIZE(entries); i += 2)
+				good += entries[i] == 0xabc00000 + i &&
+					entries[i + 1] == (pae ? 0x5000 + (i & 0xff) : 0);
 		}
-		VMI(&rom, SetLazyMode)(VMI_LAZY_NONE);
-		for (i = 0; i < ARRAY_SIZE(entries); i++)
-			good += entries[i] == 0xabc00000 + i;
+		equal(good, 2 * ARRAY_SIZE(entries), "good ones");
 	}
-	equal(good, 4 * ARRAY_SIZE(entries), "good ones");
-	point("a site that queues, until the queue is full");
+	point("sites that queue, until the queue is full");
 }
 
 /* A load from the page that is shared with a VMM takes no detour through EAX. */

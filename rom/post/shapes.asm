@@ -399,7 +399,7 @@ bits 32
 	jmp	%$trapped
 	entry
 	queue_or_trap %1, %2, %4
-%ifidn %2 %4, 0 none
+%ifidn %4, none
 	queue_end
 %else
 	ret
