@@ -18,6 +18,9 @@ static u32 entry(u32 n)
 	return *(u32 *)table(n);
 }
 
+#define SITE (HIGH + SCRATCH + 0x8000) /* a call site, and what PatchSites takes */
+#define SITE_SIZE 66
+
 static bool do_call(u32 id, u32 eax, u32 edx, u32 ecx)
 {
 	u32 at = guest_entry(id, HIGH);
@@ -169,6 +172,7 @@ static void kernel_stack(void)
  */
 
 static struct {
+	u32 set; /* the code by which it queues */
 	u32 at, now;
 	u32 what; /* 0 queues, 1 and flushes, 2 the VMM flushes */
 	bool deep, done, good;
@@ -187,7 +191,7 @@ static void before_each(struct regs *regs)
 	call.before.eax = 0x2222;
 	call.before.edx = table(1);
 	call.before.ecx = VMI_PAGE_DEFER;
-	handler.good &= call_run(&call, guest_entry(set_id, HIGH)) == ENDED_RETURN;
+	handler.good &= call_run(&call, handler.set) == ENDED_RETURN;
 	if (handler.what == 1) {
 		u32 id = mode_id < VMI_CALL_COUNT ? mode_id : flush_id;
 
@@ -211,15 +215,15 @@ static void fill(u32 n)
 		set(8 + n, n, VMI_PAGE_DEFER);
 }
 
-static void handlers(u32 id, u32 held)
+/* The call, at that address, while so many wait. The handler queues by a stub, or by set_at. */
+static void handlers_at(u32 id, u32 at, u32 set_at, u32 held)
 {
 	static const char *const what[] = { "queues", "queues and flushes",
 					    "faults, the VMM flushes" };
-	u32 points = 0, at = guest_entry(id, HIGH);
+	u32 points = 0;
 	bool good = true;
 
-	if (!at)
-		return;
+	handler.set = set_at;
 	for (handler.what = 0; handler.what < 3; handler.what++) {
 		points = 0;
 		for (handler.at = 0;; handler.at++) {
@@ -257,8 +261,44 @@ static void handlers(u32 id, u32 held)
 		}
 		good &= points >= 2;
 	}
-	ok(good, "%s: %s, %u calls wait: a handler that queues or flushes at any of %u points",
-	   loaded->name, call_name(id), held, points);
+	ok(good, "%s: %s%s, %u calls wait: a handler that queues or flushes at any of %u points",
+	   loaded->name, at == SITE ? "a site of " : "", call_name(id), held, points);
+}
+
+static void handlers(u32 id, u32 held)
+{
+	u32 at = guest_entry(id, HIGH);
+
+	if (at)
+		handlers_at(id, at, guest_entry(set_id, HIGH), held);
+}
+
+/* A function that is a site of the call that queues, which has PatchSites' best form. */
+static bool site(void)
+{
+	struct vmi_site *record = (void *)(SITE + 0x100);
+	struct vmi_patch *patch = (void *)(SITE + 0x200);
+	u8 *kept = (void *)(SITE + 0x300), *ret = (void *)(SITE + SITE_SIZE);
+
+	*record = (struct vmi_site){
+		.address = SITE, .size = SITE_SIZE, .call = (u8)set_id, .live = VMI_LIVE_REGISTERS
+	};
+	*patch = (struct vmi_patch){
+		.records = (u32)record,
+		.count = 1,
+		.number = 1,
+		.form = VMI_PATCH_BEST,
+		.text = SITE,
+		.text_size = SITE_SIZE,
+		.kept = (u32)kept,
+	};
+	*kept = 0;
+	*ret = 0xc3;
+	call_prepare(&call, VMI_ID_PatchSites, HIGH);
+	call.before.eax = (u32)patch;
+	return call_run(&call, HIGH + IMAGE + (u32)call_symbol(VMI_ID_PatchSites)) ==
+		       ENDED_RETURN &&
+	       call.after.eax == VMI_PATCH_DONE && patch->forms[VMI_FORM_INLINE];
 }
 
 void check_queue(void)
@@ -277,6 +317,11 @@ void check_queue(void)
 		handlers(set_id, 3);
 		handlers(set_id, VMI_SHARED_QUEUED - 1);
 		handlers(set_id, VMI_SHARED_QUEUED);
+		if (ok(site(), "%s: %s may stand at a site", loaded->name, call_name(set_id))) {
+			handlers_at(set_id, SITE, SITE, 3);
+			handlers_at(set_id, SITE, SITE, VMI_SHARED_QUEUED - 1);
+			handlers_at(set_id, SITE, SITE, VMI_SHARED_QUEUED);
+		}
 		if (mode_id < VMI_CALL_COUNT)
 			handlers(mode_id, 3);
 		if (flush_id < VMI_CALL_COUNT)
