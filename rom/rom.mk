@@ -6,11 +6,7 @@ ROM_MAJOR_vmi := 3
 ROM_MAJOR_vmi-13 := 13
 ROM_MAJOR_vmi-6 := 6
 
-# Where the part that only POST needs begins; what is before it stays.
 ROM_CLANG := $(findstring clang,$(CC))
-ROM_RESIDENT_vmi := $(if $(ROM_CLANG),0x6800,0x6000) # clang's code is larger
-ROM_RESIDENT_vmi-13 := $(if $(ROM_CLANG),0x7000,0x6800)
-ROM_RESIDENT_vmi-6 := $(if $(ROM_CLANG),0x7000,0x6800)
 
 ROM_ASM := rom/interface.asm rom/hypercall.asm $(sort $(wildcard rom/post/*.asm rom/native/*.asm))
 ROM_C := $(sort $(wildcard rom/*.c rom/post/*.c))
@@ -34,11 +30,16 @@ $(ROM_IMAGES:%=$(O)/%): $(O)/%.rom: $(O)/rom/%.elf $(O)/tools/mkrom
 	@echo '  ROM     $@'
 	$(Q)$(O)/tools/mkrom $< $@
 
+# Twice: where the part begins that only POST needs (rom_resident) depends on all that is before
+# it, symbols too.
+ROM_LD = $(LD) -m elf_i386 -pie --no-dynamic-linker -z noexecstack -z text --build-id=none \
+	--no-warn-rwx-segments --orphan-handling=error -T ldscripts/rom.ld $(filter %.o,$^)
+
 $(O)/rom/vmi.elf: $(ROM_OBJS_vmi)
-$(O)/rom/%.elf: $(O)/rom/header-%.o $(ROM_OBJS) ldscripts/rom.ld rom/rom.mk
+$(O)/rom/%.elf: $(O)/rom/header-%.o $(ROM_OBJS) ldscripts/rom.ld rom/rom.mk | $(O)/tools/mkrom
 	@echo '  LD      $@'
-	$(Q)$(LD) -m elf_i386 -pie --no-dynamic-linker -z noexecstack -z text --build-id=none --no-warn-rwx-segments \
-		--orphan-handling=error --defsym=rom_resident=$(ROM_RESIDENT_$*) -T ldscripts/rom.ld -o $@ $(filter %.o,$^)
+	$(Q)$(ROM_LD) --defsym=rom_resident=0x8000 -o $@
+	$(Q)resident=$$($(O)/tools/mkrom $@) && $(ROM_LD) --defsym=rom_resident=$$resident -o $@
 
 $(O)/rom/header-%.o: rom/header.asm $(O)/rom/vmi_abi.inc $(O)/rom/version.inc
 	@echo '  NASM    $@'

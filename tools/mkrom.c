@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * mkrom linked.elf image.rom: an option ROM from a linked image.
+ * mkrom linked.elf: rom_resident, at which .post is to be linked.
  *
  * The file that comes out is the 64 bytes of section .header followed by an ELF
  * file: same sections, at the same offsets, with a symbol table of the calls.
@@ -97,8 +98,11 @@ static void copy_symbols(Elf *in, Elf_Scn *scn, const unsigned *new_index, struc
 	}
 }
 
-/* Writes the ELF file to fd; returns the 64 bytes that stand before it. *post: where .post begins. */
-static const unsigned char *write_elf(Elf *in, int fd, size_t *post)
+/*
+ * Writes the ELF file to fd; returns the 64 bytes that stand before it. *post: where .post begins;
+ * *resident: the bytes that have to be before it.
+ */
+static const unsigned char *write_elf(Elf *in, int fd, size_t *post, size_t *resident)
 {
 	struct buffer names = { 0 }, symbols = { 0 }, strings = { 0 };
 	const unsigned char *header = NULL;
@@ -184,9 +188,7 @@ static const unsigned char *write_elf(Elf *in, int fd, size_t *post)
 	ehdr->e_shoff = (end + 3) & ~3u;
 	ehdr->e_shstrndx = last + 3;
 	end = ehdr->e_shoff + (last + 4) * sizeof(Elf32_Shdr);
-	if (VMI_ELF + end > *post)
-		errx(1, "the resident part has %zu bytes, %zu are reserved (rom/rom.mk)",
-		     VMI_ELF + end, *post);
+	*resident = VMI_ELF + end;
 	if (elf_update(out, ELF_C_WRITE) < 0)
 		elf_die("writing the ELF file");
 	elf_end(out);
@@ -241,12 +243,12 @@ int main(int argc, char **argv)
 	struct buffer image = { 0 };
 	unsigned char block[4096];
 	FILE *elf_file, *out;
-	size_t got, post = 0;
+	size_t got, resident, post = 0;
 	Elf *in;
 	int fd;
 
-	if (argc != 3)
-		errx(1, "usage: mkrom linked.elf image.rom");
+	if (argc != 2 && argc != 3)
+		errx(1, "usage: mkrom linked.elf [image.rom]");
 	if (elf_version(EV_CURRENT) == EV_NONE)
 		elf_die("libelf");
 	fd = open(argv[1], O_RDONLY);
@@ -259,7 +261,14 @@ int main(int argc, char **argv)
 	if (!elf_file)
 		err(1, "temporary file");
 
-	append(&image, write_elf(in, fileno(elf_file), &post), VMI_ELF);
+	append(&image, write_elf(in, fileno(elf_file), &post, &resident), VMI_ELF);
+	if (argc == 2) {
+		printf("%zu\n", (resident + VMI_SCAN_STEP - 1) / VMI_SCAN_STEP * VMI_SCAN_STEP);
+		return 0;
+	}
+	if (resident > post)
+		errx(1, "%zu bytes stay, and .post is at %zu: link it at what mkrom %s prints",
+		     resident, post, argv[1]);
 	rewind(elf_file);
 	while ((got = fread(block, 1, sizeof(block), elf_file)))
 		append(&image, block, got);
