@@ -29,7 +29,7 @@ include vmm/vmm.mk
 include vmm/svm/svm.mk
 include bench/bench.mk
 
-# The dependencies come first: a fresh machine has no compiler yet.
+# The dependencies come first: a fresh machine has make, but no compiler yet.
 run:
 	@tools/deps run
 	@$(MAKE) -s --no-print-directory images $(O)/test-guest/demo.flat $(if $(HOST),vmm)
@@ -68,6 +68,7 @@ clean:
 
 help:
 	@echo 'make              the images: $(ROM_IMAGES:%=$(O)/%)'
+	@echo 'make guests tools vmm   test guests; mkrom, vmi-dump and the like; vmm/user and vmm/svm'
 	@echo 'make run          boot QEMU with vmi.rom and a guest that shows what it finds'
 	@echo '                  KERNEL=bzImage [INITRD=file] [APPEND="console=ttyS0 ..."]: your kernel instead'
 	@echo '                  ROM=vmi-13.rom: another image;  QEMU_ARGS="-m 512 -smp 2": more for QEMU'
@@ -78,6 +79,6 @@ help:
 	@echo 'make fuzz TIME=60 libFuzzer on the core of a VMM'
 	@echo 'make lint         clang-format, cppcheck, shellcheck'
 	@echo 'make docs         docs/calls.md, from include/vmi_abi.h'
-	@echo 'make install      images, header, documentation;  PREFIX=$(PREFIX) DESTDIR='
+	@echo 'make install      images, vmm-svm.elf, header, documentation;  PREFIX=$(PREFIX) DESTDIR='
 	@echo 'make uninstall clean'
 	@echo 'O=dir: build there.  V=1: show the commands.  CC=clang: another compiler.'

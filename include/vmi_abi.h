@@ -572,12 +572,13 @@
 /* What PatchSites returns; vmi_patch.refused is the record's index. */
 #define VMI_PATCH_DONE 0
 #define VMI_PATCH_REQUEST 1  /* struct vmi_patch itself is wrong */
-#define VMI_PATCH_CALL 2     /* the record names a call that there is not */
+#define VMI_PATCH_CALL 2     /* no such call, or Init, GetRelocationInfo, PatchSites */
 #define VMI_PATCH_SHORT 3    /* a CALL, with what its arguments need, does not fit */
 #define VMI_PATCH_TEXT 4     /* not inside text */
 #define VMI_PATCH_OVERLAP 5  /* with any other record of the table */
 #define VMI_PATCH_ARGUMENT 6 /* an argument, a result or a translation that makes no sense */
-#define VMI_PATCH_LIVE 7 /* sync is given, and something is behind a CALL; or no VMI_SITE_LIVE */
+/* sync is given, and something is behind a CALL, the site queues, or has no VMI_SITE_LIVE */
+#define VMI_PATCH_LIVE 7
 
 /* vmi_site.flags */
 #define VMI_SITE_NATIVE 1 /* the original is what the bare processor needs */
@@ -617,8 +618,8 @@
  * Back come the registers of the column out, and CF:
  *
  *	0	done
- *	1	refused: the VMM does not know the number. Nothing has changed, and
- *		the ROM does natively what was asked for.
+ *	1	refused: the VMM does not know the number, or does not do this. Nothing
+ *		has changed, and the ROM does natively what was asked for.
  *
  * Every other register is preserved, and every flag but OF SF ZF AF PF.
  */

@@ -5,8 +5,8 @@
  * wherever the ROM answers NONE, even where the operation is one instruction or
  * none. Here such a site gets the body of the function that it calls.
  *
- * When: once after Init, as the guest asks for IRET, which only its patcher
- * does: no CPU but this one runs, with paging and with interrupts off. A site is
+ * When: once after Init, as the guest asks for IRET or SYSEXIT, which only its
+ * patcher does: no CPU but this one runs, with paging and with interrupts off. A site is
  * left alone unless it is exactly an indirect call (between pushes and their
  * pops) to a function whose whole code is known; what the site does is then the
  * same. Faults are caught: unmapped or read-only memory ends it.

@@ -3,7 +3,7 @@
  * The VMM's half of VMI, for any VMM: what each call means, against a small
  * table of operations on a vCPU that the VMM supplies.
  *
- * The files: this header, the .c files next to it, include/vmi_abi.h. They need
+ * The files: this header, core.h, those of core.mk, include/vmi_abi.h. They need
  * a C11 compiler for x86, 32 bits (i586) or 64, and nothing else: no libc, no
  * allocation, no floating point, no variables but those of struct vmm and struct
  * vmm_vcpu. What a VMM does:
