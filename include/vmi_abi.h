@@ -537,7 +537,8 @@
  * PatchSites takes a table of the places where a guest calls the ROM, and rewrites each
  * with what is best on this host. It can be called at any time after Init, again, and by
  * one CPU at a time. The guest sees to it that, unless it gives a function sync, no other
- * CPU runs in a site of the table, and no interrupt handler that uses one comes.
+ * CPU runs in a site of the table or returns into one, from a handler or from what the site
+ * has called, and no interrupt handler that uses one comes.
  *
  * Forms. Whatever is left of a site is filled with the recommended NOPs.
  *
@@ -559,6 +560,7 @@
 #define VMI_FORM_CALL 3
 #define VMI_FORM_JUMP 4
 #define VMI_FORMS 5
+#define VMI_KEPT_RETURNS 0x80 /* with the form, of a site that has something behind a CALL */
 
 /* vmi_patch.kind: what the records are. */
 #define VMI_PATCH_SITES 0	/* struct vmi_site */
@@ -577,8 +579,7 @@
 #define VMI_PATCH_TEXT 4     /* not inside text */
 #define VMI_PATCH_OVERLAP 5  /* with any other record of the table */
 #define VMI_PATCH_ARGUMENT 6 /* an argument, a result or a translation that makes no sense */
-/* sync is given, and something is behind a CALL, the site queues, or has no VMI_SITE_LIVE */
-#define VMI_PATCH_LIVE 7
+#define VMI_PATCH_LIVE 7 /* sync is given, and something is behind a CALL; or no VMI_SITE_LIVE */
 
 /* vmi_site.flags */
 #define VMI_SITE_NATIVE 1 /* the original is what the bare processor needs */
@@ -1023,7 +1024,7 @@ VMI_ASSERT(site_size, sizeof(struct vmi_site) == VMI_SITE_SIZE);
  * PatchSites. Sites from first on, number of them, are brought to the form; all records
  * are checked against those. Kept is memory of the guest's for all of the table, zeroed
  * before the first time: in the table's order, for each record, a byte with the form that
- * the site has (VMI_FORM_*), and the site's original bytes.
+ * the site has (VMI_FORM_*, VMI_KEPT_RETURNS), and the site's original bytes.
  *
  * Other CPUs may run the sites while they change, if the guest has a function
  *

@@ -27,7 +27,7 @@ enum { ARGUMENT_A, ARGUMENT_D, ARGUMENT_C, ARGUMENT_S1, ARGUMENT_S2 };
 struct code {
 	u32 size; /* may be more than the site has: it does not fit; and more than byte[] */
 	u8 form;
-	u8 behind; /* something follows the CALL */
+	bool behind; /* something follows the CALL */
 	u8 byte[255];
 };
 
@@ -483,6 +483,7 @@ static bool make_inline(struct code *code, const struct vmi_site *site, u32 row,
 		body.lost = 1u << EBX;
 	}
 	code->size = 0;
+	code->behind = body.queues;
 	code->form = VMI_FORM_INLINE;
 	if (!body.size) { /* a hint; or what returns its argument */
 		if (record->out & VMI_A)
@@ -743,7 +744,6 @@ static u32 check(const struct vmi_patch *patch, u32 n, bool apart, const u8 *kep
 {
 	struct vmi_site site;
 	u32 refused = site_read(patch, n, &site);
-	bool behind;
 
 	if (refused)
 		return refused;
@@ -756,11 +756,8 @@ static u32 check(const struct vmi_patch *patch, u32 n, bool apart, const u8 *kep
 		return VMI_PATCH_OVERLAP;
 	if (!patch->sync)
 		return VMI_PATCH_DONE;
-	behind = code->behind;
 	make(code, &site, patch->form, true);
-	if (!(site.flags & VMI_SITE_LIVE) ||
-	    (*kept == VMI_FORM_INLINE && body_of(site.call).queues) ||
-	    (behind && (*kept == VMI_FORM_CALL || code->form == VMI_FORM_CALL)))
+	if (!(site.flags & VMI_SITE_LIVE) || (*kept & VMI_KEPT_RETURNS) || code->behind)
 		return VMI_PATCH_LIVE;
 	return VMI_PATCH_DONE;
 }
@@ -812,7 +809,7 @@ static void bring(struct vmi_patch *patch, u32 n, u8 *kept, struct code *code)
 		copy(kept + 1, at(site.address + patch->alias), site.size);
 	}
 	write_site(patch, &site, code->form == VMI_FORM_ORIGINAL ? kept + 1 : code->byte);
-	*kept = code->form;
+	*kept = code->form | (code->behind ? VMI_KEPT_RETURNS : 0);
 }
 
 u32 rom_patch_sites(struct vmi_patch *patch);

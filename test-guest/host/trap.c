@@ -995,6 +995,11 @@ static void sites_start(vmi_u32 flags)
 	memcpy(original, code, sizeof(code));
 }
 
+static vmi_u32 patch_sites(struct vmi_patch *request)
+{
+	return (vmi_u32)c_call(symbol_of("PatchSites"), (vmi_u32)request);
+}
+
 static bool patch(vmi_u8 form)
 {
 	struct vmi_patch request = { .records = (vmi_u32)sites,
@@ -1005,7 +1010,7 @@ static bool patch(vmi_u8 form)
 				     .text_size = sizeof(code),
 				     .kept = (vmi_u32)site_kept };
 
-	return (vmi_u32)c_call(symbol_of("PatchSites"), (vmi_u32)&request) == VMI_PATCH_DONE;
+	return patch_sites(&request) == VMI_PATCH_DONE;
 }
 
 /* It is what the host wants: the stub that is on, or its code, or the processor's own. */
@@ -1075,6 +1080,60 @@ static void test_sites(vmi_u32 flags)
 	sites_of("which wants all again", flags);
 }
 
+static unsigned synced;
+
+static VMI_REGPARM void serialize(vmi_u32 address, vmi_u32 size, vmi_u32 argument)
+{
+	(void)address;
+	(void)size;
+	(void)argument;
+	synced++;
+}
+
+/* A CPU may be in what a site that queues has called, while the host becomes another one. */
+static void test_move(void)
+{
+	static unsigned char text[80], before[80], room[1 + 80];
+	struct vmi_site site = { .address = (vmi_u32)text,
+				 .size = sizeof(text),
+				 .call = VMI_ID_SetPxE,
+				 .flags = VMI_SITE_LIVE,
+				 .live = VMI_LIVE_REGISTERS };
+	struct vmi_patch request = { .records = (vmi_u32)&site,
+				     .count = 1,
+				     .number = 1,
+				     .text = (vmi_u32)text,
+				     .text_size = sizeof(text),
+				     .kept = (vmi_u32)room };
+
+	memset(room, 0, sizeof(room));
+	synced = 0;
+	sound_vmm(VMI_HV_OUT, SHARED_FEATURES);
+	post();
+	init();
+	ok(patch_sites(&request) == VMI_PATCH_DONE &&
+		   room[0] == (VMI_FORM_INLINE | VMI_KEPT_RETURNS),
+	   "%s: a site that queues has something behind a CALL", path);
+	memset(vmm.calls, 0, sizeof(vmm.calls));
+	init();
+	memcpy(before, text, sizeof(text));
+	request.sync = (vmi_u32)serialize;
+	ok(patch_sites(&request) == VMI_PATCH_LIVE && !synced &&
+		   !memcmp(before, text, sizeof(text)),
+	   "%s: so it is on another host, which does not queue", path);
+	request.sync = 0;
+	ok(patch_sites(&request) == VMI_PATCH_DONE && room[0] == VMI_FORM_INLINE,
+	   "%s: nobody has it: it may change", path);
+	memset(vmm.calls, 0xff, sizeof(vmm.calls));
+	init();
+	request.sync = (vmi_u32)serialize;
+	ok(patch_sites(&request) == VMI_PATCH_DONE && room[0] == VMI_FORM_CALL && synced == 3,
+	   "%s: back again, live, it is a CALL", path);
+	request.form = VMI_PATCH_ORIGINAL;
+	ok(patch_sites(&request) == VMI_PATCH_DONE && room[0] == VMI_FORM_ORIGINAL && synced == 6,
+	   "%s: or the original", path);
+}
+
 static void test_image(void)
 {
 	FILE *f = fopen(path, "rb");
@@ -1093,6 +1152,7 @@ static void test_image(void)
 	test_mask();
 	test_sites(0);
 	test_sites(VMI_SITE_NATIVE);
+	test_move();
 	sound_vmm(VMI_HV_OUT, SHARED_FEATURES);
 	post();
 	ok(init() == 0 && seen.attach[1] == MEMORY, "%s: with a shared area", path);
