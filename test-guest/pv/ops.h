@@ -115,8 +115,8 @@ extern const struct pv_site pv_sites[], pv_sites_end[];
 	"\t.popsection"
 /* clang-format on */
 #define PV_CALL PV_SITE("")
-/* 10 bytes, where the interrupt flag is a variable, or an argument a constant */
-#define PV_CALL_LONG PV_SITE(".byte 0x8d, 0x74, 0x26, 0x00\n") /* lea 0(%esi), %esi */
+/* 12 bytes, for a store to the interrupt flag and STI, or an argument that is a constant */
+#define PV_CALL_LONG PV_SITE(".byte 0x8d, 0xb6, 0, 0, 0, 0\n") /* lea 0(%esi), %esi */
 
 #define PV_OPERANDS(name, lives) [op] "i"(offsetof(struct pv_ops, name)), [live] "i"(lives)
 
