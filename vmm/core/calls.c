@@ -528,7 +528,8 @@ ALIAS(INVD, WBINVD)
  * Interrupts and flags
  */
 
-static enum vmm_result set_interrupts(struct vmm_vcpu *vcpu, struct vmm_regs *regs, u32 on)
+/* True: a handler was entered. */
+static bool interrupts(struct vmm_vcpu *vcpu, struct vmm_regs *regs, u32 on)
 {
 	const struct vmm *vm = vcpu->vm;
 
@@ -537,8 +538,12 @@ static enum vmm_result set_interrupts(struct vmm_vcpu *vcpu, struct vmm_regs *re
 		regs->eflags = (regs->eflags & ~(u32)VMI_IF) | (on & VMI_IF);
 	else if (vm->features & VMI_HV_CPU_IF)
 		regs->eflags |= on & VMI_IF;
-	if (on & VMI_IF)
-		core_deliver(vcpu, regs);
+	return (on & VMI_IF) && core_deliver(vcpu, regs);
+}
+
+static enum vmm_result set_interrupts(struct vmm_vcpu *vcpu, struct vmm_regs *regs, u32 on)
+{
+	interrupts(vcpu, regs, on);
 	return DONE;
 }
 
@@ -613,11 +618,8 @@ ALIAS(IODelay, Pause)
 /* What comes between the question and the sleep is the VMM's to see. */
 CALL(Halt, FLAG)
 {
-	bool pending = core_pending(vcpu);
-
 	regs->eflags |= VMI_IF;
-	set_interrupts(vcpu, regs, VMI_IF);
-	return pending ? DONE : VMM_HALTED;
+	return interrupts(vcpu, regs, VMI_IF) ? DONE : VMM_HALTED;
 }
 ALIAS(SafeHalt, Halt)
 

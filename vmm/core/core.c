@@ -193,7 +193,7 @@ bool vmm_init(struct vmm *vm)
 	if (!vm->ops || !vm->ops->page || !vm->transports ||
 	    (vm->transports & VMI_HV_OUT && (!vm->port || vm->port > 0xff)) ||
 	    (vm->transports & VMI_HV_INT && vm->vector > 0xff) ||
-	    (vm->features & VMI_HV_SHARED && !vm->ops->attach) ||
+	    (vm->features & VMI_HV_SHARED && (!vm->ops->attach || !vm->ops->detach)) ||
 	    (vm->features & (VMI_HV_QUEUE | VMI_HV_TIME | VMI_HV_CPU_IF | VMI_HV_DEFER) &&
 	     !(vm->features & VMI_HV_SHARED)))
 		return false;
@@ -251,7 +251,10 @@ void vmm_vcpu_reset(struct vmm_vcpu *vcpu)
 {
 	core_drop_page(vcpu);
 	vcpu->queued = false;
+	if (vcpu->shared != &vcpu->own)
+		clear((u8 *)vcpu->shared + VMI_SHARED_QUEUE, VMI_SHARED_SIZE - VMI_SHARED_QUEUE);
 	shared_reset(vcpu);
+	vcpu->shared->tss = 0;
 	core_alarm_reset(vcpu);
 }
 
@@ -406,12 +409,15 @@ static enum vmm_result attach(struct vmm_vcpu *vcpu, struct vmm_regs *regs)
 	} else {
 		if (vm->attached)
 			let_go(vcpu, regs);
-		if (shared && !vm->ops->attach(vcpu, at))
-			return core_refuse(vcpu, regs);
-		vm->shared = at;
-		vm->revision = regs->ecx;
 		for (v = vm->vcpus; v && shared; v = v->next)
 			area_start(v);
+		if (shared && !vm->ops->attach(vcpu, at)) {
+			for (v = vm->vcpus; v; v = v->next)
+				v->shared = &v->own;
+			return core_refuse(vcpu, regs);
+		}
+		vm->shared = at;
+		vm->revision = regs->ecx;
 		vm->attached = version;
 		set_active(vm, true);
 	}
@@ -461,15 +467,17 @@ bool core_pending(struct vmm_vcpu *vcpu)
 	return !(vm->features & VMI_HV_CPU_IF) && vm->ops->pending && vm->ops->pending(vcpu);
 }
 
-void core_deliver(struct vmm_vcpu *vcpu, struct vmm_regs *regs)
+bool core_deliver(struct vmm_vcpu *vcpu, struct vmm_regs *regs)
 {
 	const struct vmm_ops *ops = vcpu->vm->ops;
 
 	if (!vmm_interrupt_flag(vcpu, regs->eflags) || !ops->deliver)
-		return;
+		return false;
 	__atomic_store_n(&vcpu->shared->pending, 0, __ATOMIC_SEQ_CST);
-	if (core_pending(vcpu))
-		ops->deliver(vcpu, regs);
+	if (!core_pending(vcpu))
+		return false;
+	ops->deliver(vcpu, regs);
+	return true;
 }
 
 /* ------------------------------------------------------------------------
@@ -507,6 +515,12 @@ enum vmm_result vmm_call(struct vmm_vcpu *vcpu, struct vmm_regs *regs)
 	return rare(vcpu, regs, row);
 }
 
+/* What a device may write meanwhile is not read again. */
+static inline u32 once(const vmi_u32 *word)
+{
+	return __atomic_load_n(word, __ATOMIC_RELAXED);
+}
+
 static inline bool perform(struct vmm_vcpu *vcpu, struct vmm_regs *regs,
 			   const struct vmi_queued *entry)
 {
@@ -516,17 +530,17 @@ static inline bool perform(struct vmm_vcpu *vcpu, struct vmm_regs *regs,
 		core_stop(vcpu, ~0u, "call", regs->ebp, "is not one that may wait");
 		return false;
 	}
-	regs->eax = entry->eax;
-	regs->edx = entry->edx;
-	regs->ecx = entry->ecx;
-	regs->esi = entry->esi;
+	regs->eax = once(&entry->eax);
+	regs->edx = once(&entry->edx);
+	regs->ecx = once(&entry->ecx);
+	regs->esi = once(&entry->esi);
 	return handle(vcpu, regs, row) == VMM_CONTINUE;
 }
 
 /* What a page-table write comes to where nobody keeps shadows. False: not that simple. */
 static inline bool plain_write(struct vmm_vcpu *vcpu, u32 call, const struct vmi_queued *entry)
 {
-	u32 eax = entry->eax, edx = entry->edx, ecx = entry->ecx;
+	u32 eax = once(&entry->eax), edx = once(&entry->edx), ecx = once(&entry->ecx);
 	void *pte;
 
 	if (call == (VMI_HV_TAG | VMI_ID_SetPxE)) {

@@ -102,8 +102,8 @@ void core_copy(void *to, const void *from, u32 bytes);
 
 /* What waits, where the guest has to ask. Elsewhere the VMM waits for EFLAGS.IF. */
 bool core_pending(struct vmm_vcpu *vcpu);
-/* The guest's interrupt flag was set: enter the handler of what waits. */
-void core_deliver(struct vmm_vcpu *vcpu, struct vmm_regs *regs);
+/* The guest's interrupt flag was set: enter the handler of what waits. False: nothing does. */
+bool core_deliver(struct vmm_vcpu *vcpu, struct vmm_regs *regs);
 
 void core_alarm_set(struct vmm_vcpu *vcpu, u32 flags, u64 expiry, u64 period);
 bool core_alarm_cancel(struct vmm_vcpu *vcpu, u32 flags);

@@ -44,8 +44,8 @@ struct fake {
 	struct vmm_hint hint;
 	u32 entry, entry_flags, invalidated;
 	u32 attached_at;
-	bool refuse; /* what returns bool says no */
-	bool pending;
+	bool refuse;	     /* what returns bool says no */
+	bool pending, comes; /* while it is asked for the first time */
 	u32 pages, stops, reboots, shutdowns, flushed, delivered, reloads, hints, wbinvds;
 	u32 timers, outs, entries, detached, ap_states;
 	char reason[128];
@@ -269,8 +269,12 @@ static void fake_out(struct vmm_vcpu *vcpu, u32 port, unsigned int bytes, u32 va
 
 static bool fake_pending(struct vmm_vcpu *vcpu)
 {
+	bool pending = fake.pending;
+
 	(void)vcpu;
-	return fake.pending;
+	fake.pending |= fake.comes;
+	fake.comes = false;
+	return pending;
 }
 
 static void fake_deliver(struct vmm_vcpu *vcpu, struct vmm_regs *regs)
@@ -345,7 +349,11 @@ static void fake_stop(struct vmm_vcpu *vcpu, const char *reason)
 
 static bool fake_attach(struct vmm_vcpu *vcpu, u32 physical)
 {
-	(void)vcpu;
+	struct vmm_vcpu *other;
+
+	for (other = vcpu->vm->vcpus; other; other = other->next)
+		if (other != vcpu)
+			vmm_refresh(other);
 	if (!fake.refuse)
 		fake.attached_at = physical;
 	return !fake.refuse;

@@ -235,6 +235,7 @@ static void interface(void)
 	FACT(REFUSED(own(VMI_HV_ATTACH, VMI_HV_VERSION, SHARED_AT, 4)) && regs.ecx == 4);
 	fake.refuse = true;
 	FACT(REFUSED(own(VMI_HV_ATTACH, VMI_HV_VERSION, SHARED_AT, 3)));
+	FACT(VCPU->shared == &VCPU->own && vcpus[1].shared == &vcpus[1].own);
 	fake.refuse = false;
 	FACT(REFUSED(own(VMI_HV_DETACH, 0, 0, 0)));
 	FACT(REFUSED(own(VMI_HV_FLUSH, 0, 0, 0)) && REFUSED(own(VMI_HV_DELIVER, 0, 0, 0)));
@@ -274,6 +275,9 @@ static void interface(void)
 	FACT(fake_start(0, FEATURES) && fake_start(0, 0));
 	FACT(!fake_start(0, VMI_HV_QUEUE) && !fake_start(0, VMI_HV_CPU_IF));
 	ops.attach = NULL;
+	FACT(!fake_start(0, FEATURES) && fake_start(0, 0));
+	ops.attach = fake_ops.attach;
+	ops.detach = NULL;
 	FACT(!fake_start(0, FEATURES) && fake_start(0, 0));
 	ops.page = NULL;
 	FACT(!fake_start(0, 0));
@@ -343,6 +347,7 @@ static void interface(void)
 	start(0, FEATURES, 3);
 	FACT(VCPU->shared == VCPU->area && vcpus[1].shared == vcpus[1].area);
 	FACT(VCPU->shared->cr0 == fake.cr[0] && vcpus[1].shared->vcpu == 1);
+	FACT(vcpus[1].shared->cr0 == fake.cr[0]); /* the VMM's, while it attached */
 	vcpus[1].shared->interrupts = VMI_IF;
 	fake_queue(&vcpus[1], VMI_HV_TAG | ROW(SetPxE), 1, AT(3, 0), 0, 0);
 	vmm_vcpu_reset(&vcpus[1]);
@@ -724,8 +729,17 @@ static void flags(u32 features, const char *name)
 	FACT(GOOD(Halt, 0, 0, 0, 0, 0) == VMM_HALTED && regs.eflags & VMI_IF &&
 	     VCPU->shared->interrupts);
 	FACT(GOOD(SafeHalt, 0, 0, 0, 0, 0) == VMM_HALTED);
+	fake.comes =
+		asks; /* just behind the question: who has entered its handler does not sleep */
+	FACT(GOOD(Halt, 0, 0, 0, 0, 0) == VMM_HALTED && fake.delivered == 4 * asks);
+	fake.pending = false;
 	vmm_entered_gate(VCPU, false);
 	FACT(VCPU->shared->interrupts);
+	if (cpu_if) { /* a handler that knows nothing may say STI */
+		VCPU->shared->interrupts = 0;
+		vmm_entered_gate(VCPU, true);
+		FACT(VCPU->shared->interrupts == VMI_IF);
+	}
 	FACT(REFUSED(GOOD(IRET, 0, 0, 0, 0, 0)) && REFUSED(GOOD(IRET_v13, 0, 0, 0, 0, 0)) &&
 	     REFUSED(GOOD(IRET16, 0, 0, 0, 0, 0)) && REFUSED(GOOD(SYSEXIT, 0, 0, 0, 0, 0)) &&
 	     REFUSED(GOOD(StiSysexit, 0, 0, 0, 0, 0)) && REFUSED(GOOD(SysRet, 0, 0, 0, 0, 0)));
@@ -1111,6 +1125,18 @@ static void queue(void)
 	     *word(3, (VMI_SHARED_QUEUED - 1) * 4) == VMI_SHARED_QUEUED - 1);
 	END("a full queue");
 
+	/* INIT, and the next one to queue is interrupted between reserving and filling. */
+	BEGIN;
+	fake_queue(VCPU, QUEUED(SetPxE), 0x1234, AT(3, 0), 1, 0);
+	*word(3, 0) = 0;
+	VCPU->shared->tss = 0x1000;
+	vmm_vcpu_reset(VCPU);
+	FACT(vmm_queue_empty(VCPU) && !VCPU->shared->tss);
+	VCPU->shared->queue_next += VMI_QUEUED_SIZE;
+	FACT(DONE_(own(VMI_HV_FLUSH, 0, 0, 0)) && !*word(3, 0) && !vmm_queue_empty(VCPU));
+	END("a reset leaves no entry that is valid");
+
+	start(0, FEATURES, 3);
 	/* A handler comes between reserving and filling: it queues, and flushes. */
 	BEGIN;
 	VCPU->shared->queue_next += VMI_QUEUED_SIZE;

@@ -77,8 +77,8 @@ struct vmm_hint {
 };
 
 /*
- * The operations. All are called from vmm_call() and vmm_flush(), on that vCPU's
- * thread, unless said otherwise. One that is NULL makes the calls that need it
+ * The operations. All are called from the functions below that take a vCPU, on that vCPU's
+ * thread (set_timer by vmm_reset(), too, for each), unless said otherwise. One that is NULL makes the calls that need it
  * impossible: they are not offered, and refused. page is the only one that must be there.
  *
  * Those that return bool: false is a guest error; the call has the outcome that
@@ -198,8 +198,9 @@ struct vmm_ops {
 
 	/*
 	 * ATTACH: map vmm_vcpu.area of each vCPU at this guest-physical address, for that vCPU
-	 * alone, VMI_SHARED_SIZE bytes. false: refuse. vmm_refresh() on the other vCPUs is the
-	 * VMM's. detach: give the guest its own memory back; what other vCPUs have queued is
+	 * alone, VMI_SHARED_SIZE bytes; only that it is a multiple of 4 KiB below 4 GiB is
+	 * checked. false: refuse. vmm_refresh() on the other vCPUs is the VMM's, from here on.
+	 * detach: give the guest its own memory back; what other vCPUs have queued is
 	 * lost, and their flag is EFLAGS.IF alone. One vCPU at a time is in either, while others
 	 * may run.
 	 */
@@ -243,10 +244,10 @@ struct vmm {
 	vmi_u32 calls[8];	     /* wanted and possible: offered */
 	vmi_u8 rows[VMI_CALL_COUNT]; /* core.h: ROW_*; 0 while not attached */
 	bool attaching;		     /* or detaching */
-	bool virtual_flag;	     /* vmi_shared.interrupts is the guest's interrupt flag */
-	vmi_u32 attached;	     /* 0, or the version agreed on */
-	vmi_u32 revision;	     /* of the guest: 3, 13, 6 */
-	vmi_u32 shared; /* guest-physical address of the areas; valid with VMI_HV_SHARED */
+	bool virtual_flag; /* vmi_shared.interrupts is the guest's interrupt flag: VMMs may read it */
+	vmi_u32 attached; /* 0, or the version agreed on */
+	vmi_u32 revision; /* of the guest: 3, 13, 6 */
+	vmi_u32 shared;	  /* guest-physical address of the areas; valid with VMI_HV_SHARED */
 	vmi_u32 wall_version, wall_seen;
 	struct vmm_vcpu *vcpus; /* vmm_vcpu.next: the last one first */
 };
@@ -290,7 +291,7 @@ struct vmm_vcpu {
 	char reason[96];
 };
 
-/* Which calls the operations suffice for. Only vmm->ops needs to be there. */
+/* Which calls the operations suffice for. Only vmm->ops and features need to be there. */
 void vmm_calls_possible(const struct vmm *vm, vmi_u32 calls[8]);
 /* Add a call to wanted, or take it away; call is a row of the table. */
 void vmm_want(struct vmm *vm, enum vmi_call call, bool want);
@@ -302,7 +303,10 @@ bool vmm_init(struct vmm *vm);
 /* The next vCPU, in order of number: its state as after reset, interrupts off. */
 bool vmm_vcpu_init(struct vmm_vcpu *vcpu);
 
-/* The vCPU was reset (INIT): interrupts off, nothing queued, no alarms. */
+/*
+ * The vCPU was reset (INIT): interrupts off, nothing queued, no alarms. vmm_refresh() once its
+ * registers are what they are then.
+ */
 void vmm_vcpu_reset(struct vmm_vcpu *vcpu);
 /* The machine was reset: not attached, every vCPU reset. The VMM has unmapped the areas itself. */
 void vmm_reset(struct vmm *vm);
@@ -353,7 +357,8 @@ static inline vmi_u32 vmm_frame_flags(const struct vmm_vcpu *vcpu, vmi_u32 eflag
 }
 
 /*
- * Something waits; not where VMI_HV_CPU_IF. True: the guest's flag is set, and the guest
+ * Something waits; not where VMI_HV_CPU_IF, and only while vmm.virtual_flag: otherwise
+ * EFLAGS.IF alone tells, as ever, also after detach of what was waiting before. True: the guest's flag is set, and the guest
  * may have looked at pending already: deliver it. What comes from another thread first
  * makes the vCPU exit: until then the guest's store to the flag may be in its processor only,
  * as its load of pending may be done.
@@ -364,15 +369,22 @@ static inline bool vmm_set_pending(struct vmm_vcpu *vcpu)
 	return __atomic_load_n(&vcpu->shared->interrupts, __ATOMIC_SEQ_CST) != 0;
 }
 
-/* The vCPU has entered a handler through a gate; clears: an interrupt gate. */
+/*
+ * The vCPU enters a handler through a gate, and its frame has vmm_frame_flags() by now; clears:
+ * an interrupt gate. Where VMI_HV_CPU_IF, EFLAGS.IF alone is the handler's flag.
+ */
 static inline void vmm_entered_gate(struct vmm_vcpu *vcpu, bool clears)
 {
-	if (clears)
+	if (vcpu->vm->virtual_flag && (vcpu->vm->features & VMI_HV_CPU_IF))
+		__atomic_store_n(&vcpu->shared->interrupts, VMI_IF, __ATOMIC_SEQ_CST);
+	else if (clears)
 		__atomic_store_n(&vcpu->shared->interrupts, 0, __ATOMIC_SEQ_CST);
 }
 
 /*
- * The VMM itself changed a control register, LDTR or TR: copy them for Get*. Behind
+ * A control register, LDTR or TR changed, but by the core's set_*: copy them for Get*. That is
+ * at INIT, a start in a state of SetInitialAPState, CR2 at a page fault, and every load that
+ * the VMM emulates. Behind
  * vmm_flush(): a queued SetCR2, SetCR3 or SetCR4 shows already.
  */
 void vmm_refresh(struct vmm_vcpu *vcpu);

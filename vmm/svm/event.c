@@ -36,8 +36,7 @@ static void set_event(struct vcpu *cpu, u32 event, u32 error)
 	vmcb->event = EVENT_VALID | event;
 	vmcb->event_error = error;
 	vmcb->eflags = vmm_frame_flags(cpu->core, vmcb->eflags);
-	if (vmm.virtual_flag)
-		cpu->core->shared->interrupts = VMI_IF;
+	vmm_entered_gate(cpu->core, true);
 }
 
 void inject(struct vcpu *cpu, u32 vector)
