@@ -141,7 +141,7 @@ static inline struct frame *user_frame(struct process *p)
 extern struct process *init;
 
 struct process *process_idle(void); /* for a new CPU */
-void process_init(u32 argument);    /* the first one */
+void process_init(u32 argument);    /* the first one; with the lock */
 u32 process_fork(void);
 bool process_exec(const char *name, u32 argument);
 void process_exit(u32 status) __attribute__((noreturn));
@@ -183,9 +183,9 @@ u32 lock(void); /* with interrupts off; their flag before */
 void unlock(u32 flags);
 void cpus_start(u32 count); /* the others: they are idle then */
 void cpus_report(void);
-void cpus_run(void) __attribute__((noreturn));
-void cpu_load(u32 root);  /* CR3 */
-void cpus_drop(u32 root); /* no other CPU has it loaded */
+void cpus_run(u32 argument) __attribute__((noreturn)); /* the first process's */
+void cpu_load(u32 root);			       /* CR3 */
+void cpus_drop(u32 root);			       /* no other CPU has it loaded */
 void kick(struct cpu *cpu);
 void kicked(u32 eip); /* what was interrupted */
 PV void sync_others(u32 address, u32 size, u32 argument);

@@ -13,6 +13,7 @@ struct cpu cpus[CPUS];
 u32 cpu_count;
 
 static volatile u32 locked;
+static u32 init_argument;
 
 static volatile u32 changing, changing_size; /* the site */
 static volatile u32 changes;		     /* so far */
@@ -188,6 +189,11 @@ static void cpu_main(void)
 	cpu->loaded = kernel_root;
 	time_start_cpu();
 	cpu->idle->state = RUNNING;
+	if (cpu == cpus) {
+		lock();
+		process_init(init_argument);
+		unlock(0);
+	}
 	idle();
 }
 
@@ -221,8 +227,9 @@ void cpus_report(void)
 		   cpu->ticks, cpu->turns);
 }
 
-void cpus_run(void)
+void cpus_run(u32 argument)
 {
+	init_argument = argument;
 	__asm__ volatile("mov %0, %%esp\n\tpush $0\n\tjmp *%1"
 			 :
 			 : "r"((u32)cpus[0].idle + KERNEL_STACK), "r"(cpu_main));
