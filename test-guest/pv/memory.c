@@ -95,7 +95,11 @@ static void write_entry(u32 *entry, u32 value, u32 flags)
 /* An entry of the current process for a page. */
 static void write_own(u32 *entry, u32 value, u32 linear)
 {
-	write_entry(entry, value, VMI_PAGE_PT | VMI_PAGE_CURRENT_AS | (linear & FRAME_MASK));
+	u32 flags = VMI_PAGE_PT;
+
+	if (pv_ops.current_as)
+		flags |= pv_ops.current_as | (linear & FRAME_MASK);
+	write_entry(entry, value, flags);
 }
 
 /* A new table under the directory; 0: no memory. */
@@ -106,7 +110,7 @@ static u32 table_make(const struct space *space, u32 linear)
 	if (!table)
 		return 0;
 	clear(table);
-	pv_alloc_page(table / PAGE_SIZE, pv_ops.table_kind | VMI_PAGE_ZEROED, 0, 0, 0);
+	pv_alloc_page(table / PAGE_SIZE, pv_ops.table_kind | pv_ops.zeroed, 0, 0, 0);
 	write_entry(directory_slot(space, linear), table | PTE_USER, VMI_PAGE_PD);
 	return table;
 }
@@ -121,7 +125,7 @@ bool space_make(struct space *space)
 	clear(space->directory);
 	if (!pae) {
 		memcpy(slot(space->directory, first), slot(kernel_root, first), entries * 4);
-		pv_alloc_page(space->directory / PAGE_SIZE, pv_ops.directory_kind | VMI_PAGE_CLONE,
+		pv_alloc_page(space->directory / PAGE_SIZE, pv_ops.directory_kind | pv_ops.clone,
 			      kernel_root / PAGE_SIZE, first, entries);
 		space->root = space->directory;
 		return true;
@@ -131,10 +135,9 @@ bool space_make(struct space *space)
 		frame_free(space->directory);
 		return false;
 	}
-	pv_alloc_page(space->directory / PAGE_SIZE, pv_ops.directory_kind | VMI_PAGE_ZEROED, 0, 0,
-		      0);
+	pv_alloc_page(space->directory / PAGE_SIZE, pv_ops.directory_kind | pv_ops.zeroed, 0, 0, 0);
 	clear(space->root);
-	pv_alloc_page(space->root / PAGE_SIZE, pv_ops.pointers_kind | VMI_PAGE_ZEROED, 0, 0, 0);
+	pv_alloc_page(space->root / PAGE_SIZE, pv_ops.pointers_kind | pv_ops.zeroed, 0, 0, 0);
 	write_entry(slot(space->root, 0), space->directory | PTE_P, VMI_PAGE_PDP);
 	write_entry(slot(space->root, 3), *slot(kernel_root, 3), VMI_PAGE_PDP);
 	return true;

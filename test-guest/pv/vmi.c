@@ -319,6 +319,28 @@ static void bind(void)
 	}
 }
 
+/* The same bits are others in another revision. */
+static void page_flags(void)
+{
+	u32 long_ = 0;
+
+	pv_ops.table_kind = VMI_PAGE_PT;
+	pv_ops.directory_kind = VMI_PAGE_PD;
+	pv_ops.pointers_kind = VMI_PAGE_PDP;
+	if (revision == REVISION_6) /* has no flag for PAE, and a level where there are flags */
+		return;
+	pv_ops.current_as = VMI_PAGE_CURRENT_AS;
+	if (paging_pae())
+		long_ = revision == REVISION_3 ? VMI_PAGE_PAE : VMI_13_PAGE_PAE;
+	pv_ops.table_kind |= long_;
+	pv_ops.directory_kind |= long_;
+	pv_ops.pointers_kind |= long_;
+	if (revision == REVISION_3) {
+		pv_ops.zeroed = VMI_PAGE_ZEROED;
+		pv_ops.clone = VMI_PAGE_CLONE;
+	}
+}
+
 bool vmi_start(void)
 {
 	if (!rom_find(&rom, option_number("major", 3))) {
@@ -329,19 +351,7 @@ bool vmi_start(void)
 	if (rom_init(&rom))
 		bail("Init");
 	revision = rom.major == 3 ? REVISION_3 : rom.major == 13 ? REVISION_13 : REVISION_6;
-	if (revision == REVISION_13) {
-		u32 long_ = paging_pae() ? VMI_13_PAGE_PAE : 0;
-
-		pv_ops.table_kind = VMI_13_PAGE_PT | long_;
-		pv_ops.directory_kind = VMI_13_PAGE_PD | long_;
-		pv_ops.pointers_kind = VMI_13_PAGE_PDP;
-	} else {
-		u32 long_ = paging_pae() ? VMI_PAGE_PAE : 0;
-
-		pv_ops.table_kind = VMI_PAGE_PT | long_;
-		pv_ops.directory_kind = VMI_PAGE_PD | long_;
-		pv_ops.pointers_kind = VMI_PAGE_PDP | long_;
-	}
+	page_flags();
 	bind();
 	return true;
 }
