@@ -143,9 +143,9 @@ bool space_make(struct space *space)
 	return true;
 }
 
-static void table_free(u32 table, u32 kind)
+static void table_free(u32 table)
 {
-	pv_release_page(table / PAGE_SIZE, kind);
+	pv_release_page(table / PAGE_SIZE, pv_ops.table_kind);
 	frame_free(table);
 }
 
@@ -153,6 +153,10 @@ void space_free(struct space *space)
 {
 	u32 linear, table, i, entry;
 
+	/* From the top: no announced table points to one that is none any more. */
+	if (pae)
+		pv_release_page(space->root / PAGE_SIZE, pv_ops.pointers_kind);
+	pv_release_page(space->directory / PAGE_SIZE, pv_ops.directory_kind);
 	for (linear = USER_BASE; linear < USER_END; linear += 1u << table_shift) {
 		table = *directory_slot(space, linear) & FRAME_MASK;
 		if (!table)
@@ -162,11 +166,11 @@ void space_free(struct space *space)
 			if (entry & PTE_P)
 				frame_free(entry & FRAME_MASK);
 		}
-		table_free(table, pv_ops.table_kind);
+		table_free(table);
 	}
 	if (pae)
-		table_free(space->root, pv_ops.pointers_kind);
-	table_free(space->directory, pv_ops.directory_kind);
+		frame_free(space->root);
+	frame_free(space->directory);
 }
 
 /* No entry is read again before the writes are through: the host may queue them. */
@@ -330,7 +334,7 @@ void memory_unmap(void)
 		}
 		pv_set_lazy_mode(VMI_LAZY_NONE);
 		write_entry(directory_slot(space, linear), 0, VMI_PAGE_PD);
-		table_free(table, pv_ops.table_kind);
+		table_free(table);
 	}
 	pv_flush_tlb(VMI_FLUSH_TLB);
 	cpus_drop(space->root);
