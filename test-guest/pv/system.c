@@ -11,7 +11,7 @@ PV bool system_call(struct frame *frame);
 
 static bool from_user(const struct frame *frame)
 {
-	return frame->cs & 3;
+	return (frame->cs & 3) == 3;
 }
 
 static void fault(struct frame *frame)

@@ -343,13 +343,21 @@ static void page_flags(void)
 
 bool vmi_start(void)
 {
+	u32 cs;
+
 	if (!rom_find(&rom, option_number("major", 3))) {
 		if (option("rom"))
 			bail("no ROM");
 		return false;
 	}
+	/* Nothing here lets go of the top of memory, or of ring 0. */
+	if (rom.major == 3 && rom.header->virtual_top)
+		bail("the host keeps memory from %08x on", rom.header->virtual_top);
 	if (rom_init(&rom))
-		bail("Init");
+		bail("Init refuses");
+	__asm__ volatile("mov %%cs, %0" : "=r"(cs));
+	if (cs & 3)
+		bail("the kernel is in ring %u after Init", cs & 3);
 	revision = rom.major == 3 ? REVISION_3 : rom.major == 13 ? REVISION_13 : REVISION_6;
 	page_flags();
 	bind();
