@@ -247,10 +247,10 @@ void vmi_patch_all(void)
 	const struct pv_site *site;
 	u32 size = 0, result, op;
 
-	/* What the ROM leaves as it was is native then. */
-	for (op = 0; op < PV_OPS; op++)
-		if (binding_of(op)->own)
-			((void **)&pv_ops)[op] = ((void **)&native)[op];
+	if (!rom_call(&rom, VMI_ID_PatchSites)) {
+		vmi_patch_hot();
+		return;
+	}
 	for (site = pv_sites; site < pv_sites_end; site++) {
 		const struct binding *b = binding_of(site->op);
 
@@ -274,6 +274,10 @@ void vmi_patch_all(void)
 	patch.text_size = (u32)(etext - start);
 	result = patch_sites(VMI_PATCH_BEST);
 	ok(!result, "PatchSites: %u, at %u of %u sites", result, patch.refused, patch.count);
+	/* What the ROM has left as it was is native now; what it has not seen stays a call. */
+	for (op = 0; !result && op < PV_OPS; op++)
+		if (binding_of(op)->own)
+			((void **)&pv_ops)[op] = ((void **)&native)[op];
 	print("# %u sites: %u as they were, %u NOPs, %u inline, %u CALL, %u JMP\n", patch.count,
 	      patch.forms[VMI_FORM_ORIGINAL], patch.forms[VMI_FORM_NOPS],
 	      patch.forms[VMI_FORM_INLINE], patch.forms[VMI_FORM_CALL], patch.forms[VMI_FORM_JUMP]);
