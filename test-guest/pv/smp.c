@@ -8,6 +8,7 @@
 #define CPUID_SEP 0x800
 #define SEGMENT_TSS 0x0089
 #define ICR_FIXED 0x4000
+#define START_MS 1000
 
 struct cpu cpus[CPUS];
 u32 cpu_count;
@@ -200,6 +201,7 @@ static void cpu_main(void)
 void cpus_start(u32 count)
 {
 	struct cpu *cpu;
+	u64 end;
 	u32 i;
 
 	for (i = 0; i < count; i++) {
@@ -212,8 +214,12 @@ void cpus_start(u32 count)
 		cpu = &cpus[i];
 		if (!pv_ops.start_cpu(cpu->apic_id, cpu_main, (u32)cpu->idle + KERNEL_STACK))
 			bail("CPU %u does not start", i);
-		while (!cpu->halted)
+		end = pv_cycle_counter(VMI_CYCLES_REAL) + milliseconds(START_MS);
+		while (!cpu->halted) {
+			if (pv_cycle_counter(VMI_CYCLES_REAL) > end)
+				bail("CPU %u does not start", i);
 			__asm__ volatile("pause" : : : "memory");
+		}
 	}
 	cpu_count = count;
 }

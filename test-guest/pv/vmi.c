@@ -150,7 +150,8 @@ static u32 relocation(u32 row, u32 *eip)
  */
 
 #define ICR_INIT 0x4500
-#define ICR_STARTUP 0x4609 /* the page does not matter */
+#define ICR_STARTUP 0x4600
+#define PARKED_PAGE 0x9000 /* physical; as in test-guest/ap.c */
 #define MILLISECONDS 10	   /* after INIT [SDM vol. 3, 9.4.4.1] */
 
 static vmi_SetInitialAPState_fn *set_initial_ap_state;
@@ -167,6 +168,8 @@ static void ipi(u32 apic_id_, u32 command)
 
 static bool start_cpu(u32 apic_id_, void (*function)(void), u32 esp)
 {
+	/* Where it comes if the host has not taken the state: CLI; 1: HLT; JMP 1b */
+	static const u8 parked[] = { 0xfa, 0xf4, 0xeb, 0xfd };
 	struct vmi_ap_state state = {
 		.cr0 = pv_read_cr0(),
 		.cr3 = pv_read_cr3(),
@@ -184,9 +187,10 @@ static bool start_cpu(u32 apic_id_, void (*function)(void), u32 esp)
 		.idtr_limit = sizeof(idt) - 1,
 	};
 
+	memcpy(phys(PARKED_PAGE), parked, sizeof(parked));
 	ipi(apic_id_, ICR_INIT);
 	set_initial_ap_state(revision == REVISION_13 ? to_phys(&state) : (u32)&state, apic_id_);
-	ipi(apic_id_, ICR_STARTUP);
+	ipi(apic_id_, ICR_STARTUP | PARKED_PAGE >> 12);
 	return true;
 }
 
@@ -274,8 +278,12 @@ void vmi_patch_all(void)
 	patch.text_size = (u32)(etext - start);
 	result = patch_sites(VMI_PATCH_BEST);
 	ok(!result, "PatchSites: %u, at %u of %u sites", result, patch.refused, patch.count);
-	/* What the ROM has left as it was is native now; what it has not seen stays a call. */
-	for (op = 0; !result && op < PV_OPS; op++)
+	if (result) { /* nothing has changed */
+		vmi_patch_hot();
+		return;
+	}
+	/* What the ROM has left as it was is native now. */
+	for (op = 0; op < PV_OPS; op++)
 		if (binding_of(op)->own)
 			((void **)&pv_ops)[op] = ((void **)&native)[op];
 	print("# %u sites: %u as they were, %u NOPs, %u inline, %u CALL, %u JMP\n", patch.count,
