@@ -24,6 +24,7 @@
 #define SEL_TLS SEL_SPARE /* the user's GS */
 #define TSS_ESP0 1	  /* word */
 
+#define VECTOR_DEBUG 1
 #define VECTOR_PAGE_FAULT 14
 #define VECTOR_TIMER VECTOR_IRQ /* IRQ 0: the first CPU's alarm */
 #define VECTOR_LVTT 0x41	/* the others' */
@@ -162,9 +163,11 @@ void idle(void) __attribute__((noreturn));
  */
 
 #define CPUS 4
+#define ENTRY_STACK 64
 
 struct cpu {
-	u32 kernel_stack; /* SYSENTER_ESP points here */
+	u32 entry_stack[ENTRY_STACK]; /* of a trap at entry_sysenter */
+	u32 kernel_stack;	      /* SYSENTER_ESP points here */
 	u32 number, apic_id;
 	struct process *idle;
 	u32 loaded;	     /* CR3, maybe of a process that runs elsewhere or nowhere by now */
