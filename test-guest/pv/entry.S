@@ -8,6 +8,7 @@
 #define SEL_USER_CODE 0x1b
 #define SEL_USER_DATA 0x23
 #define USER_EFLAGS 0x202
+#define KERNEL_EFLAGS 2
 
 	.text
 
@@ -89,10 +90,15 @@ entry_breakpoint:
 	restore
 	jmp	*pv_ops + PV_IRET
 
-/* ESP points to cpu.kernel_stack; the user's is in ECX, where it goes on in EDX. */
+/*
+ * ESP points to cpu.kernel_stack; the user's is in ECX, where it goes on in EDX. TF and NT are
+ * the user's: with TF there is a trap before the first instruction, which fault() answers.
+ */
 	.global	entry_sysenter
 entry_sysenter:
 	mov	(%esp), %esp
+	push	$KERNEL_EFLAGS
+	popf
 	push	$SEL_USER_DATA
 	push	%ecx
 	push	$USER_EFLAGS

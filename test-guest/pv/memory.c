@@ -95,7 +95,11 @@ static void write_entry(u32 *entry, u32 value, u32 flags)
 /* An entry of the current process for a page. */
 static void write_own(u32 *entry, u32 value, u32 linear)
 {
-	write_entry(entry, value, VMI_PAGE_PT | VMI_PAGE_CURRENT_AS | (linear & FRAME_MASK));
+	u32 flags = VMI_PAGE_PT;
+
+	if (pv_ops.current_as)
+		flags |= pv_ops.current_as | (linear & FRAME_MASK);
+	write_entry(entry, value, flags);
 }
 
 /* A new table under the directory; 0: no memory. */
@@ -106,7 +110,7 @@ static u32 table_make(const struct space *space, u32 linear)
 	if (!table)
 		return 0;
 	clear(table);
-	pv_alloc_page(table / PAGE_SIZE, pv_ops.table_kind | VMI_PAGE_ZEROED, 0, 0, 0);
+	pv_alloc_page(table / PAGE_SIZE, pv_ops.table_kind | pv_ops.zeroed, 0, 0, 0);
 	write_entry(directory_slot(space, linear), table | PTE_USER, VMI_PAGE_PD);
 	return table;
 }
@@ -121,7 +125,7 @@ bool space_make(struct space *space)
 	clear(space->directory);
 	if (!pae) {
 		memcpy(slot(space->directory, first), slot(kernel_root, first), entries * 4);
-		pv_alloc_page(space->directory / PAGE_SIZE, pv_ops.directory_kind | VMI_PAGE_CLONE,
+		pv_alloc_page(space->directory / PAGE_SIZE, pv_ops.directory_kind | pv_ops.clone,
 			      kernel_root / PAGE_SIZE, first, entries);
 		space->root = space->directory;
 		return true;
@@ -131,18 +135,17 @@ bool space_make(struct space *space)
 		frame_free(space->directory);
 		return false;
 	}
-	pv_alloc_page(space->directory / PAGE_SIZE, pv_ops.directory_kind | VMI_PAGE_ZEROED, 0, 0,
-		      0);
+	pv_alloc_page(space->directory / PAGE_SIZE, pv_ops.directory_kind | pv_ops.zeroed, 0, 0, 0);
 	clear(space->root);
-	pv_alloc_page(space->root / PAGE_SIZE, pv_ops.pointers_kind | VMI_PAGE_ZEROED, 0, 0, 0);
+	pv_alloc_page(space->root / PAGE_SIZE, pv_ops.pointers_kind | pv_ops.zeroed, 0, 0, 0);
 	write_entry(slot(space->root, 0), space->directory | PTE_P, VMI_PAGE_PDP);
 	write_entry(slot(space->root, 3), *slot(kernel_root, 3), VMI_PAGE_PDP);
 	return true;
 }
 
-static void table_free(u32 table, u32 kind)
+static void table_free(u32 table)
 {
-	pv_release_page(table / PAGE_SIZE, kind);
+	pv_release_page(table / PAGE_SIZE, pv_ops.table_kind);
 	frame_free(table);
 }
 
@@ -150,6 +153,10 @@ void space_free(struct space *space)
 {
 	u32 linear, table, i, entry;
 
+	/* From the top: no announced table points to one that is none any more. */
+	if (pae)
+		pv_release_page(space->root / PAGE_SIZE, pv_ops.pointers_kind);
+	pv_release_page(space->directory / PAGE_SIZE, pv_ops.directory_kind);
 	for (linear = USER_BASE; linear < USER_END; linear += 1u << table_shift) {
 		table = *directory_slot(space, linear) & FRAME_MASK;
 		if (!table)
@@ -159,11 +166,11 @@ void space_free(struct space *space)
 			if (entry & PTE_P)
 				frame_free(entry & FRAME_MASK);
 		}
-		table_free(table, pv_ops.table_kind);
+		table_free(table);
 	}
 	if (pae)
-		table_free(space->root, pv_ops.pointers_kind);
-	table_free(space->directory, pv_ops.directory_kind);
+		frame_free(space->root);
+	frame_free(space->directory);
 }
 
 /* No entry is read again before the writes are through: the host may queue them. */
@@ -327,7 +334,7 @@ void memory_unmap(void)
 		}
 		pv_set_lazy_mode(VMI_LAZY_NONE);
 		write_entry(directory_slot(space, linear), 0, VMI_PAGE_PD);
-		table_free(table, pv_ops.table_kind);
+		table_free(table);
 	}
 	pv_flush_tlb(VMI_FLUSH_TLB);
 	cpus_drop(space->root);

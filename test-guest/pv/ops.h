@@ -55,7 +55,7 @@ struct pv_ops {
 	PV u8 (*inb)(u32 unused, u32 port);
 	PV void (*io_delay)(void);
 
-	/* Page tables. flags: VMI_PAGE_* */
+	/* Page tables. flags: VMI_PAGE_*, and what the revision calls these (below) */
 	PV void (*set_pte)(u32 entry, void *at, u32 flags);
 	PV void (*set_pte_long)(u64 entry, void *at, u32 flags);
 	PV void (*alloc_page)(u32 pfn, u32 flags, u32 clone_pfn, u32 first, u32 count);
@@ -82,6 +82,8 @@ struct pv_ops {
 	/* What is no site: a CPU starts at a function, on a stack. false: it does not. */
 	bool (*start_cpu)(u32 apic_id, void (*function)(void), u32 esp);
 	u32 table_kind, directory_kind, pointers_kind; /* flags of alloc_page, release_page */
+	u32 zeroed, clone; /* more of alloc_page's; 0: the host is not told */
+	u32 current_as;	   /* set_pte's, set_pte_long's: with the linear address; 0: no such flag */
 };
 
 extern struct pv_ops pv_ops;

@@ -152,6 +152,7 @@ void idle(void)
 	for (;;) {
 		lock();
 		time_wake();
+		cpu->halted = false;
 		schedule();
 		cpu->halted = !run.first;
 		unlock(0);

@@ -59,6 +59,5 @@ void guest_main(void)
 	memory_start();
 	time_start();
 	cpus_start(count);
-	process_init(init_argument);
-	cpus_run();
+	cpus_run(init_argument);
 }

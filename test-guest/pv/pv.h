@@ -24,6 +24,7 @@
 #define SEL_TLS SEL_SPARE /* the user's GS */
 #define TSS_ESP0 1	  /* word */
 
+#define VECTOR_DEBUG 1
 #define VECTOR_PAGE_FAULT 14
 #define VECTOR_TIMER VECTOR_IRQ /* IRQ 0: the first CPU's alarm */
 #define VECTOR_LVTT 0x41	/* the others' */
@@ -141,7 +142,7 @@ static inline struct frame *user_frame(struct process *p)
 extern struct process *init;
 
 struct process *process_idle(void); /* for a new CPU */
-void process_init(u32 argument);    /* the first one */
+void process_init(u32 argument);    /* the first one; with the lock */
 u32 process_fork(void);
 bool process_exec(const char *name, u32 argument);
 void process_exit(u32 status) __attribute__((noreturn));
@@ -162,9 +163,11 @@ void idle(void) __attribute__((noreturn));
  */
 
 #define CPUS 4
+#define ENTRY_STACK 64
 
 struct cpu {
-	u32 kernel_stack; /* SYSENTER_ESP points here */
+	u32 entry_stack[ENTRY_STACK]; /* of a trap at entry_sysenter */
+	u32 kernel_stack;	      /* SYSENTER_ESP points here */
 	u32 number, apic_id;
 	struct process *idle;
 	u32 loaded;	     /* CR3, maybe of a process that runs elsewhere or nowhere by now */
@@ -183,9 +186,9 @@ u32 lock(void); /* with interrupts off; their flag before */
 void unlock(u32 flags);
 void cpus_start(u32 count); /* the others: they are idle then */
 void cpus_report(void);
-void cpus_run(void) __attribute__((noreturn));
-void cpu_load(u32 root);  /* CR3 */
-void cpus_drop(u32 root); /* no other CPU has it loaded */
+void cpus_run(u32 argument) __attribute__((noreturn)); /* the first process's */
+void cpu_load(u32 root);			       /* CR3 */
+void cpus_drop(u32 root);			       /* no other CPU has it loaded */
 void kick(struct cpu *cpu);
 void kicked(u32 eip); /* what was interrupted */
 PV void sync_others(u32 address, u32 size, u32 argument);

@@ -8,11 +8,13 @@
 #define CPUID_SEP 0x800
 #define SEGMENT_TSS 0x0089
 #define ICR_FIXED 0x4000
+#define START_MS 1000
 
 struct cpu cpus[CPUS];
 u32 cpu_count;
 
 static volatile u32 locked;
+static u32 init_argument;
 
 static volatile u32 changing, changing_size; /* the site */
 static volatile u32 changes;		     /* so far */
@@ -188,12 +190,18 @@ static void cpu_main(void)
 	cpu->loaded = kernel_root;
 	time_start_cpu();
 	cpu->idle->state = RUNNING;
+	if (cpu == cpus) {
+		lock();
+		process_init(init_argument);
+		unlock(0);
+	}
 	idle();
 }
 
 void cpus_start(u32 count)
 {
 	struct cpu *cpu;
+	u64 end;
 	u32 i;
 
 	for (i = 0; i < count; i++) {
@@ -206,8 +214,12 @@ void cpus_start(u32 count)
 		cpu = &cpus[i];
 		if (!pv_ops.start_cpu(cpu->apic_id, cpu_main, (u32)cpu->idle + KERNEL_STACK))
 			bail("CPU %u does not start", i);
-		while (!cpu->halted)
+		end = pv_cycle_counter(VMI_CYCLES_REAL) + milliseconds(START_MS);
+		while (!cpu->halted) {
+			if (pv_cycle_counter(VMI_CYCLES_REAL) > end)
+				bail("CPU %u does not start", i);
 			__asm__ volatile("pause" : : : "memory");
+		}
 	}
 	cpu_count = count;
 }
@@ -221,8 +233,9 @@ void cpus_report(void)
 		   cpu->ticks, cpu->turns);
 }
 
-void cpus_run(void)
+void cpus_run(u32 argument)
 {
+	init_argument = argument;
 	__asm__ volatile("mov %0, %%esp\n\tpush $0\n\tjmp *%1"
 			 :
 			 : "r"((u32)cpus[0].idle + KERNEL_STACK), "r"(cpu_main));

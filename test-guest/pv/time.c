@@ -6,6 +6,8 @@
 #define PIC_EOI 0x20
 #define PIC_MASK 0x21
 #define PIC_IRQ0 1u
+#define PIT_CONTROL 0x43
+#define PIT_STOP 0x30 /* channel 0, mode 0, no count: it waits for one */
 
 static struct queue sleepers;
 static u64 millisecond;
@@ -23,6 +25,7 @@ static bool on_irq0(void)
 void time_start(void)
 {
 	millisecond = divide64(pv_cycle_frequency(), 1000);
+	pv_outb(PIT_STOP, PIT_CONTROL);
 	pv_outb(pv_inb(PIC_MASK) & ~PIC_IRQ0, PIC_MASK);
 	pv_io_delay();
 }

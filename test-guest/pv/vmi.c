@@ -150,7 +150,8 @@ static u32 relocation(u32 row, u32 *eip)
  */
 
 #define ICR_INIT 0x4500
-#define ICR_STARTUP 0x4609 /* the page does not matter */
+#define ICR_STARTUP 0x4600
+#define PARKED_PAGE 0x9000 /* physical; as in test-guest/ap.c */
 #define MILLISECONDS 10	   /* after INIT [SDM vol. 3, 9.4.4.1] */
 
 static vmi_SetInitialAPState_fn *set_initial_ap_state;
@@ -167,6 +168,8 @@ static void ipi(u32 apic_id_, u32 command)
 
 static bool start_cpu(u32 apic_id_, void (*function)(void), u32 esp)
 {
+	/* Where it comes if the host has not taken the state: CLI; 1: HLT; JMP 1b */
+	static const u8 parked[] = { 0xfa, 0xf4, 0xeb, 0xfd };
 	struct vmi_ap_state state = {
 		.cr0 = pv_read_cr0(),
 		.cr3 = pv_read_cr3(),
@@ -184,9 +187,10 @@ static bool start_cpu(u32 apic_id_, void (*function)(void), u32 esp)
 		.idtr_limit = sizeof(idt) - 1,
 	};
 
+	memcpy(phys(PARKED_PAGE), parked, sizeof(parked));
 	ipi(apic_id_, ICR_INIT);
 	set_initial_ap_state(revision == REVISION_13 ? to_phys(&state) : (u32)&state, apic_id_);
-	ipi(apic_id_, ICR_STARTUP);
+	ipi(apic_id_, ICR_STARTUP | PARKED_PAGE >> 12);
 	return true;
 }
 
@@ -247,10 +251,10 @@ void vmi_patch_all(void)
 	const struct pv_site *site;
 	u32 size = 0, result, op;
 
-	/* What the ROM leaves as it was is native then. */
-	for (op = 0; op < PV_OPS; op++)
-		if (binding_of(op)->own)
-			((void **)&pv_ops)[op] = ((void **)&native)[op];
+	if (!rom_call(&rom, VMI_ID_PatchSites)) {
+		vmi_patch_hot();
+		return;
+	}
 	for (site = pv_sites; site < pv_sites_end; site++) {
 		const struct binding *b = binding_of(site->op);
 
@@ -274,6 +278,14 @@ void vmi_patch_all(void)
 	patch.text_size = (u32)(etext - start);
 	result = patch_sites(VMI_PATCH_BEST);
 	ok(!result, "PatchSites: %u, at %u of %u sites", result, patch.refused, patch.count);
+	if (result) { /* nothing has changed */
+		vmi_patch_hot();
+		return;
+	}
+	/* What the ROM has left as it was is native now. */
+	for (op = 0; op < PV_OPS; op++)
+		if (binding_of(op)->own)
+			((void **)&pv_ops)[op] = ((void **)&native)[op];
 	print("# %u sites: %u as they were, %u NOPs, %u inline, %u CALL, %u JMP\n", patch.count,
 	      patch.forms[VMI_FORM_ORIGINAL], patch.forms[VMI_FORM_NOPS],
 	      patch.forms[VMI_FORM_INLINE], patch.forms[VMI_FORM_CALL], patch.forms[VMI_FORM_JUMP]);
@@ -319,29 +331,47 @@ static void bind(void)
 	}
 }
 
+/* The same bits are others in another revision. */
+static void page_flags(void)
+{
+	u32 long_ = 0;
+
+	pv_ops.table_kind = VMI_PAGE_PT;
+	pv_ops.directory_kind = VMI_PAGE_PD;
+	pv_ops.pointers_kind = VMI_PAGE_PDP;
+	if (revision == REVISION_6) /* has no flag for PAE, and a level where there are flags */
+		return;
+	pv_ops.current_as = VMI_PAGE_CURRENT_AS;
+	if (paging_pae())
+		long_ = revision == REVISION_3 ? VMI_PAGE_PAE : VMI_13_PAGE_PAE;
+	pv_ops.table_kind |= long_;
+	pv_ops.directory_kind |= long_;
+	pv_ops.pointers_kind |= long_;
+	if (revision == REVISION_3) {
+		pv_ops.zeroed = VMI_PAGE_ZEROED;
+		pv_ops.clone = VMI_PAGE_CLONE;
+	}
+}
+
 bool vmi_start(void)
 {
+	u32 cs;
+
 	if (!rom_find(&rom, option_number("major", 3))) {
 		if (option("rom"))
 			bail("no ROM");
 		return false;
 	}
+	/* Nothing here lets go of the top of memory, or of ring 0. */
+	if (rom.major == 3 && rom.header->virtual_top)
+		bail("the host keeps memory from %08x on", rom.header->virtual_top);
 	if (rom_init(&rom))
-		bail("Init");
+		bail("Init refuses");
+	__asm__ volatile("mov %%cs, %0" : "=r"(cs));
+	if (cs & 3)
+		bail("the kernel is in ring %u after Init", cs & 3);
 	revision = rom.major == 3 ? REVISION_3 : rom.major == 13 ? REVISION_13 : REVISION_6;
-	if (revision == REVISION_13) {
-		u32 long_ = paging_pae() ? VMI_13_PAGE_PAE : 0;
-
-		pv_ops.table_kind = VMI_13_PAGE_PT | long_;
-		pv_ops.directory_kind = VMI_13_PAGE_PD | long_;
-		pv_ops.pointers_kind = VMI_13_PAGE_PDP;
-	} else {
-		u32 long_ = paging_pae() ? VMI_PAGE_PAE : 0;
-
-		pv_ops.table_kind = VMI_PAGE_PT | long_;
-		pv_ops.directory_kind = VMI_PAGE_PD | long_;
-		pv_ops.pointers_kind = VMI_PAGE_PDP | long_;
-	}
+	page_flags();
 	bind();
 	return true;
 }

@@ -209,6 +209,19 @@ static u32 wanders(u32 pages)
  * System calls, pipes, signals
  */
 
+#define EFLAGS_TF_NT "0x4100"
+
+/* SYSENTER clears neither: the kernel has to. */
+static u32 call_traced(u32 n)
+{
+	__asm__ volatile("mov %%esp, %%ecx\n\tmov $1f, %%edx\n\t"
+			 "pushf\n\torl $" EFLAGS_TF_NT ", (%%esp)\n\tpopf\n\tsysenter\n1:"
+			 : "+a"(n)
+			 :
+			 : "ecx", "edx", "cc", "memory");
+	return n;
+}
+
 static void entries(void)
 {
 	u32 files[2];
@@ -224,6 +237,7 @@ static void entries(void)
 		   call_int80(SYS_close, files[1], 0, 0) == 0 &&
 		   call_int80(1000, 0, 0, 0) == call_sysenter(1000, 0, 0, 0),
 	   "SYSENTER and INT 80h give the same");
+	ok(call_traced(SYS_getpid) == getpid(), "SYSENTER with TF and NT");
 }
 
 #define PRODUCED 20000
