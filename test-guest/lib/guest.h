@@ -237,7 +237,7 @@ struct rom {
 	const struct vmi_call_record *record; /* one a row of the table */
 };
 
-/* The first image of that major version, as Linux finds and checks it; major 0: any. */
+/* The first image of that major version that has an ELF file and .vmi.calls; major 0: any. */
 bool rom_find(struct rom *rom, u32 major);
 /* From a physical address on; false where there is no VMI image. */
 bool rom_at(struct rom *rom, u32 physical);

@@ -95,11 +95,8 @@ static void write_entry(u32 *entry, u32 value, u32 flags)
 /* An entry of the current process for a page. */
 static void write_own(u32 *entry, u32 value, u32 linear)
 {
-	u32 flags = VMI_PAGE_PT;
-
-	if (pv_ops.current_as)
-		flags |= pv_ops.current_as | (linear & FRAME_MASK);
-	write_entry(entry, value, flags);
+	write_entry(entry, value,
+		    VMI_PAGE_PT | ((linear | VMI_PAGE_CURRENT_AS) & pv_ops.current_as));
 }
 
 /* A new table under the directory; 0: no memory. */

@@ -83,7 +83,7 @@ struct pv_ops {
 	bool (*start_cpu)(u32 apic_id, void (*function)(void), u32 esp);
 	u32 table_kind, directory_kind, pointers_kind; /* flags of alloc_page, release_page */
 	u32 zeroed, clone; /* more of alloc_page's; 0: the host is not told */
-	u32 current_as;	   /* set_pte's, set_pte_long's: with the linear address; 0: no such flag */
+	u32 current_as;	   /* of set_pte: VMI_PAGE_CURRENT_AS | VMI_PAGE_VA_MASK; 0: no such flag */
 };
 
 extern struct pv_ops pv_ops;

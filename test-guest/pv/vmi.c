@@ -341,7 +341,7 @@ static void page_flags(void)
 	pv_ops.pointers_kind = VMI_PAGE_PDP;
 	if (revision == REVISION_6) /* has no flag for PAE, and a level where there are flags */
 		return;
-	pv_ops.current_as = VMI_PAGE_CURRENT_AS;
+	pv_ops.current_as = VMI_PAGE_CURRENT_AS | VMI_PAGE_VA_MASK;
 	if (paging_pae())
 		long_ = revision == REVISION_3 ? VMI_PAGE_PAE : VMI_13_PAGE_PAE;
 	pv_ops.table_kind |= long_;
